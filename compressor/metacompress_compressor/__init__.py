@@ -1,0 +1,1 @@
+"""The learned mapping of visual tokens: windows, module, artifact, training, embedded model."""

@@ -1,1 +1,1 @@
-"""Serves compressed pictures over OpenAI's API: launcher, HTTP surface, metrics, vLLM engine part."""
+"""Serves compressed pictures over the OpenAI API: launcher, HTTP, metrics, vLLM engine part."""

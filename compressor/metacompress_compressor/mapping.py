@@ -1,0 +1,188 @@
+"""The learned mapping from a picture's n visual tokens to m, from the picture alone."""
+
+import functools
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from metacompress_kernels import compress_tokens, compression_weights, pool_windows
+
+from .position_code import PositionCode, position_code
+from .windows import Grid, WindowKind, compressed_grid, pooling_grid, window_ranges
+
+Method = Literal["row_softmax", "competing"]
+TokenNorm = Literal["none", "layer_norm"]
+
+
+class TokenMapping(nn.Module):
+    """`X~ = P X` with `P = softmax_rows(pool(Z Wq) diag(beta) (Z Wk)^T / sqrt(Dc))`.
+
+    Z is X, normalised per token if asked, plus a position code; the values stay X. With
+    `method="competing"` the outputs first compete for every token, and a learned direction `u`
+    weighs token j by `exp(k_j . u)`.
+
+    `Wq = Wk ~ N(0, 1 / D)` at the start, so the scores are positive semi-definite and P starts as
+    soft local pooling; `calibrate_beta` sets how soft.
+
+    Args:
+        hidden_size: D, channels of a visual token.
+        key_dim: Dc, channels of queries and keys.
+        method: `row_softmax` (the paper's) or `competing`.
+        windows: `1d` (the paper's) or `2d`.
+        code: position code added to Z.
+        token_norm: `layer_norm` keeps content and place comparable, whatever the projector's scale;
+            `none` is the paper's.
+
+    Source: arXiv 2603.21701, equations in the section "Method"; competing form, 2-D windows and
+    the normalisation are this project's.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        key_dim: int = 128,
+        *,
+        method: Method = "row_softmax",
+        windows: WindowKind = "2d",
+        code: PositionCode = "sinusoidal_2d",
+        token_norm: TokenNorm = "layer_norm",
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.key_dim = key_dim
+        self.method: Method = method
+        self.windows: WindowKind = windows
+        self.code: PositionCode = code
+        self.token_norm: TokenNorm = token_norm
+        projection = torch.randn(hidden_size, key_dim) * hidden_size**-0.5
+        self.query_projection = nn.Parameter(projection)
+        self.key_projection = nn.Parameter(projection.clone())
+        self.beta = nn.Parameter(torch.ones(key_dim))
+        self.token_direction = nn.Parameter(torch.zeros(key_dim)) if self.competing else None
+
+    @property
+    def competing(self) -> bool:
+        return self.method == "competing"
+
+    def forward(self, x: Tensor, grid: Grid, retention_ratio: float) -> Tensor:
+        """Compress every picture of a batch.
+
+        Without gradients each picture is computed by itself, so that its bits never depend on the
+        pictures beside it: matrix libraries round differently for other batch sizes.
+
+        Args:
+            x: `[B, N, D]` projected visual tokens in row-major order.
+            grid: their grid, the same for the whole batch.
+            retention_ratio: the kept share in (0, 1]; 1 returns `x` itself.
+
+        Returns:
+            `[B, M, D]` in the dtype of `x`.
+
+        Raises:
+            ValueError: `x` does not match the grid or the hidden size.
+        """
+        self._check(x, grid)
+        compressed = compressed_grid(grid, retention_ratio, self.windows)
+        if compressed.num_tokens == grid.num_tokens:
+            return x
+        if torch.is_grad_enabled() or x.shape[0] <= 1:
+            return self._compress(x, grid, compressed)
+        return torch.cat([self._compress(one, grid, compressed) for one in x.unsqueeze(1)])
+
+    def weights(self, x: Tensor, grid: Grid, retention_ratio: float) -> Tensor:
+        """P itself, for training losses and for looking inside.
+
+        Args and Raises as `forward`.
+
+        Returns:
+            `[B, M, N]` float32, not negative, rows sum to one.
+        """
+        self._check(x, grid)
+        compressed = compressed_grid(grid, retention_ratio, self.windows)
+        if compressed.num_tokens == grid.num_tokens:
+            return torch.eye(grid.num_tokens, device=x.device).expand(x.shape[0], -1, -1)
+        queries, keys, token_bias = self._project(x, grid, compressed)
+        return compression_weights(
+            queries, keys, self.beta, token_bias=token_bias, competing=self.competing
+        )
+
+    def _compress(self, x: Tensor, grid: Grid, compressed: Grid) -> Tensor:
+        queries, keys, token_bias = self._project(x, grid, compressed)
+        return compress_tokens(
+            x, queries, keys, self.beta, token_bias=token_bias, competing=self.competing
+        )
+
+    def _project(
+        self, x: Tensor, grid: Grid, compressed: Grid
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        tokens = x.to(self.key_projection.dtype)
+        if self.token_norm == "layer_norm":
+            tokens = nn.functional.layer_norm(tokens, (self.hidden_size,))
+        tokens = tokens + position_code(grid, self.hidden_size, self.code).to(tokens)
+        windows = _window_tensor(grid, compressed, self.windows).to(x.device)
+        source = pooling_grid(grid, compressed, self.windows)
+        pooled = pool_windows(tokens, windows, source.cols).to(tokens.dtype)
+        keys = tokens @ self.key_projection
+        token_bias = None if self.token_direction is None else keys @ self.token_direction
+        return pooled @ self.query_projection, keys, token_bias
+
+    def _check(self, x: Tensor, grid: Grid) -> None:
+        if x.ndim != 3 or x.shape[1:] != (grid.num_tokens, self.hidden_size):
+            raise ValueError(
+                f"visual tokens must be [B, {grid.num_tokens}, {self.hidden_size}] "
+                f"for {grid}, not {tuple(x.shape)}"
+            )
+
+
+@functools.lru_cache(maxsize=64)
+def _window_tensor(grid: Grid, compressed: Grid, windows: WindowKind) -> Tensor:
+    return torch.tensor(window_ranges(grid, compressed, windows), dtype=torch.int32)
+
+
+@torch.no_grad()
+def window_mass(mapping: TokenMapping, x: Tensor, grid: Grid, retention_ratio: float) -> float:
+    """The share of its weight that a row of P keeps inside its own pooling window, on average.
+
+    Args as `TokenMapping.forward`. Returns a number in (0, 1].
+    """
+    weights = mapping.weights(x, grid, retention_ratio)
+    compressed = compressed_grid(grid, retention_ratio, mapping.windows)
+    windows = _window_tensor(grid, compressed, mapping.windows).to(x.device)
+    source = pooling_grid(grid, compressed, mapping.windows)
+    one_hot = torch.eye(grid.num_tokens, device=x.device).unsqueeze(0)
+    inside = pool_windows(one_hot, windows, source.cols) > 0
+    return float((weights * inside).sum(dim=-1).mean())
+
+
+@torch.no_grad()
+def calibrate_beta(
+    mapping: TokenMapping,
+    x: Tensor,
+    grid: Grid,
+    retention_ratio: float,
+    target_mass: float = 0.7,
+) -> float:
+    """Set every entry of beta so that rows start with about `target_mass` inside their windows.
+
+    The right value depends on the projector's outputs, so it is searched on real embeddings: a
+    sharper softmax keeps more mass in the window only as long as a window's own tokens are those
+    most like its average.
+
+    Args:
+        mapping: changed in place.
+        x: `[B, N, D]` visual tokens of some pictures.
+        grid, retention_ratio: as in `TokenMapping.forward`.
+        target_mass: in (0, 1); 0.5 to 0.9 is where training starts well.
+
+    Returns:
+        The mass reached, the nearest to the target that one value for all entries gives.
+    """
+
+    def mass_at(beta: float) -> float:
+        mapping.beta.fill_(beta)
+        return window_mass(mapping, x, grid, retention_ratio)
+
+    betas = torch.logspace(-2, 3, 61).tolist()
+    best = min(betas, key=lambda beta: abs(mass_at(beta) - target_mass))
+    return mass_at(best)

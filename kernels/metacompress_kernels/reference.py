@@ -1,0 +1,86 @@
+"""The truth beside every kernel: the mapping's formula in plain PyTorch, fp32 inside."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def pooling_matrix(windows: Tensor, num_tokens: int, grid_cols: int) -> Tensor:
+    """The averaging over windows as a matrix with rows that sum to one.
+
+    Args:
+        windows: `[M, 4]` integers, each row `(row_start, row_stop, col_start, col_stop)`.
+        num_tokens: N, tokens of the picture in row-major order.
+        grid_cols: tokens in one row of the picture.
+
+    Returns:
+        `[M, N]` float32.
+    """
+    token = torch.arange(num_tokens, device=windows.device)
+    row, col = token // grid_cols, token % grid_cols
+    row_start, row_stop, col_start, col_stop = windows.unsqueeze(-1).unbind(1)
+    inside = (row >= row_start) & (row < row_stop) & (col >= col_start) & (col < col_stop)
+    member = inside.float()
+    return member / member.sum(dim=1, keepdim=True)
+
+
+def pool_windows(tokens: Tensor, windows: Tensor, grid_cols: int) -> Tensor:
+    """Average `tokens` `[B, N, C]` over each window: `[B, M, C]` float32."""
+    return pooling_matrix(windows, tokens.shape[1], grid_cols) @ tokens.float()
+
+
+def compression_weights(
+    queries: Tensor,
+    keys: Tensor,
+    beta: Tensor,
+    *,
+    token_bias: Tensor | None = None,
+    competing: bool = False,
+) -> Tensor:
+    """The mapping's matrix P, which kernels never write.
+
+    Row form:       `S = Q diag(beta) K^T / sqrt(Dc)`, `P = softmax_rows(S + b)`.
+    Competing form: `A = softmax_columns(S)`, `P_ij = A_ij e^{b_j} / sum_j A_ij e^{b_j}`; that is
+    `softmax_rows(S + b - logsumexp_columns(S))`, so both forms are one row softmax.
+
+    Args:
+        queries: `[B, M, Dc]` pooled queries.
+        keys: `[B, N, Dc]`.
+        beta: `[Dc]`, the diagonal.
+        token_bias: `[B, N]`, b above: the logarithm of each token's weight.
+        competing: outputs compete for every token before the rows are normalised.
+
+    Returns:
+        `[B, M, N]` float32, not negative, rows sum to one.
+
+    Source: arXiv 2603.21701 (row form); the competing form is this project's.
+    """
+    scaled_queries = queries.float() * (beta.float() / math.sqrt(keys.shape[-1]))
+    scores = scaled_queries @ keys.float().transpose(1, 2)
+    if competing:
+        scores = scores - scores.logsumexp(dim=1, keepdim=True)
+    if token_bias is not None:
+        scores = scores + token_bias.float().unsqueeze(1)
+    return scores.softmax(dim=-1)
+
+
+def compress_tokens_reference(
+    values: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    beta: Tensor,
+    *,
+    windows: Tensor | None = None,
+    grid_cols: int | None = None,
+    token_bias: Tensor | None = None,
+    competing: bool = False,
+) -> Tensor:
+    """`P @ values` with P from `compression_weights`; arguments as in `compress_tokens`.
+
+    Differentiable. Writes P: `[B, M, N]` float32.
+    """
+    if windows is not None:
+        queries = pool_windows(queries, windows, grid_cols or values.shape[1])
+    weights = compression_weights(queries, keys, beta, token_bias=token_bias, competing=competing)
+    return (weights @ values.float()).to(values.dtype)

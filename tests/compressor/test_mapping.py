@@ -1,0 +1,122 @@
+"""What the mapping owes: rows of P are distributions, one picture never touches another."""
+
+import itertools
+
+import pytest
+import torch
+
+from metacompress_compressor.mapping import TokenMapping, calibrate_beta, window_mass
+from metacompress_compressor.windows import Grid, num_compressed_tokens
+
+GRID = Grid(6, 8)
+FORMS = list(itertools.product(["row_softmax", "competing"], ["1d", "2d"]))
+
+
+def make_mapping(method="row_softmax", windows="2d", **options):
+    torch.manual_seed(0)
+    mapping = TokenMapping(16, 8, method=method, windows=windows, **options)
+    with torch.no_grad():
+        mapping.query_projection += 0.1 * torch.randn(16, 8)
+        mapping.beta.normal_(2.0, 0.5)
+        if mapping.token_direction is not None:
+            mapping.token_direction.normal_()
+    return mapping
+
+
+@pytest.fixture
+def pictures():
+    """Three smooth pictures with a little noise, row-major `[3, N, 16]`."""
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.randn(3, 16, 3, 4, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, (GRID.rows, GRID.cols), mode="bilinear")
+    tokens = smooth.flatten(2).transpose(1, 2)
+    return 3 * tokens + 0.3 * torch.randn(tokens.shape, generator=generator)
+
+
+@pytest.mark.parametrize(("method", "windows"), FORMS)
+@pytest.mark.parametrize("ratio", [0.01, 0.1, 0.5])
+def test_rows_of_p_are_distributions(pictures, method, windows, ratio):
+    weights = make_mapping(method, windows).weights(pictures, GRID, ratio)
+    m = num_compressed_tokens(GRID, ratio, windows)
+    assert weights.shape == (3, m, GRID.num_tokens)
+    assert (weights >= 0).all()
+    torch.testing.assert_close(weights.sum(-1), torch.ones(3, m))
+
+
+@pytest.mark.parametrize(("method", "windows"), FORMS)
+def test_output_is_p_times_x(pictures, method, windows):
+    mapping = make_mapping(method, windows)
+    expected = mapping.weights(pictures, GRID, 0.2) @ pictures
+    torch.testing.assert_close(mapping(pictures, GRID, 0.2), expected)
+
+
+@pytest.mark.parametrize(("method", "windows"), FORMS)
+def test_constant_input_stays_constant(method, windows):
+    x = torch.linspace(-2, 3, 16).expand(1, GRID.num_tokens, 16)
+    out = make_mapping(method, windows)(x, GRID, 0.2)
+    torch.testing.assert_close(out, x[:, : out.shape[1]])
+
+
+@pytest.mark.parametrize(("method", "windows"), FORMS)
+def test_no_reduction_returns_the_tokens_themselves(pictures, method, windows):
+    mapping = make_mapping(method, windows)
+    assert mapping(pictures, GRID, 1.0) is pictures
+    identity = torch.eye(GRID.num_tokens).expand(3, -1, -1)
+    assert torch.equal(mapping.weights(pictures, GRID, 1.0), identity)
+
+
+@pytest.mark.parametrize(("method", "windows"), FORMS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_same_picture_same_bits_whatever_stands_beside_it(pictures, method, windows, dtype):
+    mapping, pictures = make_mapping(method, windows).to(dtype), pictures.to(dtype)
+    with torch.no_grad():
+        together = mapping(pictures, GRID, 0.2)
+        for index in range(3):
+            alone = mapping(pictures[index : index + 1], GRID, 0.2)
+            assert torch.equal(alone[0], together[index])
+        assert torch.equal(together, mapping(pictures, GRID, 0.2))
+
+
+def test_empty_batch():
+    with torch.no_grad():
+        assert make_mapping()(torch.empty(0, GRID.num_tokens, 16), GRID, 0.2).shape[0] == 0
+
+
+@pytest.mark.parametrize("method", ["row_softmax", "competing"])
+def test_starts_symmetric_and_every_parameter_learns(pictures, method):
+    mapping = TokenMapping(16, 8, method=method)
+    assert torch.equal(mapping.query_projection, mapping.key_projection)
+    mapping(pictures, GRID, 0.2).square().sum().backward()
+    for name, parameter in mapping.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize(("method", "windows"), FORMS)
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_calibration_starts_rows_in_their_windows_at_any_scale(pictures, method, windows, scale):
+    torch.manual_seed(0)
+    mapping = TokenMapping(16, 128, method=method, windows=windows, code=f"sinusoidal_{windows}")
+    reached = calibrate_beta(mapping, pictures * scale, GRID, 0.2, target_mass=0.7)
+    assert 0.5 <= reached <= 0.9
+    assert window_mass(mapping, pictures * scale, GRID, 0.2) == reached
+
+
+def test_layer_norm_makes_p_independent_of_scale(pictures):
+    mapping = make_mapping(token_norm="layer_norm")
+    torch.testing.assert_close(
+        mapping.weights(pictures, GRID, 0.2),
+        mapping.weights(pictures * 10, GRID, 0.2),
+        rtol=1e-3,
+        atol=1e-5,
+    )
+    unnormalised = make_mapping(token_norm="none")
+    difference = unnormalised.weights(pictures, GRID, 0.2) - unnormalised.weights(
+        pictures * 10, GRID, 0.2
+    )
+    assert difference.abs().max() > 0.1
+
+
+def test_wrong_shapes_are_named(pictures):
+    with pytest.raises(ValueError, match=r"must be \[B, 49, 16\]"):
+        make_mapping()(pictures, Grid(7, 7), 0.2)

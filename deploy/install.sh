@@ -31,6 +31,7 @@ if [[ $(cat "$venv/.stamp-serve" 2>/dev/null) != "$(stamp "$device")" ]]; then
     say "4/4 installing this project"
     [[ $device == cuda ]] || install_local "$venv" ./deploy/cpu
     install_local "$venv" --editable .
+    [[ $device == cuda ]] || check_libnuma "$venv"
     stamp "$device" >"$venv/.stamp-serve"
 fi
 if [[ $profile == dev ]]; then

@@ -52,7 +52,7 @@ install_torch_cpu() {
     if "$venv/bin/pip" install --quiet --no-deps --requirement deploy/requirements/torch-cpu.txt 2>"$venv/torch-cpu.log"; then
         return
     fi
-    say "pip finds no CPU build of PyTorch here ($(grep -m 1 '^ERROR' "$venv/torch-cpu.log"))."
+    say "pip got no CPU build of PyTorch here: $(grep -m 1 '^ERROR' "$venv/torch-cpu.log" | cut -c 1-90) ..."
     say "It is on PyTorch's own CPU wheel index: with PIP_EXTRA_INDEX_URL set to that index the installation is 3 GB smaller."
     say "Going on with the build for CUDA."
     "$venv/bin/pip" install torch===2.13.0 --constraint deploy/requirements/cuda.txt | show_progress "about 40"
@@ -62,4 +62,10 @@ install_local() {
     local venv=$1
     shift
     "$venv/bin/pip" install --quiet --no-deps --no-build-isolation "$@"
+}
+
+# The one library of the system that vLLM's CPU build is linked with and no wheel brings.
+check_libnuma() {
+    "$1/bin/python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null ||
+        fail "vLLM's CPU build needs libnuma.so.1; on Debian and Ubuntu: apt-get install libnuma1"
 }

@@ -1,0 +1,82 @@
+"""The `metacompress` command: each subcommand imports what it needs when it runs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+_DESCRIPTION = """\
+Serve and train MetaCompress: a picture's visual tokens are compressed once, by a learned mapping
+that sees the picture alone, and every later turn of the dialogue reuses them.
+"""
+
+_SERVE = """\
+Start an OpenAI-compatible server (vLLM) that compresses pictures.
+
+  metacompress serve                                   the embedded model and its compressor
+  metacompress serve MODEL --compressor DIR            a LLaVA-1.5 checkpoint, an artifact for it
+  metacompress serve MODEL --compressor none           the same model uncompressed
+  metacompress serve --port 9000 --max-model-len 2048  any flag of `vllm serve` passes through
+
+MODEL, if given, comes first: a folder, or a name on the Hugging Face hub.
+"""
+
+_SERVE_END = """\
+Everything else goes to `vllm serve`; `metacompress serve --help=all` lists its flags. Where you
+say nothing, the server listens on 127.0.0.1:8000, accepts up to 16 pictures per request and shows
+cached tokens in `usage`; on a machine without a GPU it also picks settings that start in seconds.
+Exit status 2: the compressor does not fit the model; the reason is one line on stderr.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand. Returns its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["serve"] and "--help=all" in arguments:
+        from .launcher import vllm_help
+
+        return vllm_help()
+    parser, serve = _parser(arguments[:1] == ["train"])
+    if arguments[:1] == ["serve"] and not {"-h", "--help"} & set(arguments):
+        return _serve(serve, arguments[1:])
+    parsed = parser.parse_args(arguments)
+    status: int = parsed.run(parsed)
+    return status
+
+
+def _parser(with_train: bool) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    parser = argparse.ArgumentParser(prog="metacompress", description=_DESCRIPTION)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="start the server",
+        description=_SERVE,
+        epilog=_SERVE_END,
+        usage="metacompress serve [MODEL] [--compressor DIR|none] [any flag of vllm serve]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    serve.add_argument(
+        "--compressor",
+        metavar="DIR|none",
+        help="folder of the artifact, or `none` for all visual tokens; needed with MODEL",
+    )
+    train = commands.add_parser("train", help="train a compressor for a model")
+    if with_train:
+        from metacompress_compressor.training import cli as training
+
+        training.add_arguments(train)
+        train.set_defaults(run=training.run)
+    return parser, serve
+
+
+def _serve(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """MODEL is the first word where that is no flag: vLLM's flags take words of their own."""
+    from .launcher import launch
+
+    model = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+    known, passed = parser.parse_known_args(arguments)
+    return launch(model, known.compressor, passed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

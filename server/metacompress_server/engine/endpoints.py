@@ -1,0 +1,88 @@
+"""Hooks into vLLM's HTTP server: our chat handler, OpenAI's errors, fresh counters on /metrics."""
+
+import asyncio
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from vllm.engine.protocol import EngineClient
+
+from metacompress_server.announce import announce_when_ready
+from metacompress_server.errors import App, Message, OpenAIErrors, Receive, RequestError, Send
+from metacompress_server.metrics import ImageMetrics
+from metacompress_server.plan import load_plan
+from metacompress_server.rope import position_limit
+
+from .chat import CompressingChat
+from .configuration import COMPRESSOR_KEY
+from .executor import is_counting
+from .pictures import PictureDesk
+
+if TYPE_CHECKING:
+    from starlette.datastructures import State
+    from vllm.config import ModelConfig
+
+
+class MetaCompressEndpoints:
+    """The `vllm.endpoint_plugins` entry; loaded where VLLM_PLUGINS names it."""
+
+    name = "metacompress_api"
+    required_tasks = ("generate",)
+
+    def attach_router(self, app: FastAPI) -> None:
+        """Middleware and error handler; every route stays vLLM's own."""
+        app.add_exception_handler(RequestError, _refuse)
+        app.add_middleware(FreshMetrics)
+        app.add_middleware(OpenAIErrors)
+
+    async def init_state(
+        self, engine_client: EngineClient | None, state: "State", args: Namespace
+    ) -> None:
+        """Put our chat handler in the place of vLLM's."""
+        if engine_client is None or state.openai_serving_chat is None:
+            return
+        model_name = state.openai_serving_models.base_model_paths[0].name
+        state.pictures = _desk(engine_client, model_name)
+        state.openai_serving_chat = CompressingChat.from_handler(
+            state.openai_serving_chat, state.pictures
+        )
+        self._announcement = asyncio.create_task(announce_when_ready(state, args, model_name))
+
+
+def _desk(engine: EngineClient, model_name: str) -> PictureDesk:
+    model_config = engine.model_config
+    folder = getattr(model_config.hf_config, COMPRESSOR_KEY, None)
+    plan = None if folder is None else load_plan(folder)
+    backend = engine.vllm_config.parallel_config.distributed_executor_backend
+    return PictureDesk(
+        engine=engine,
+        metrics=ImageMetrics(model_name, plan),
+        plan=plan,
+        placeholder=_placeholder(engine, model_config),
+        max_positions=position_limit(model_config.hf_text_config.to_dict()),
+        counted=is_counting(backend),
+    )
+
+
+def _placeholder(engine: EngineClient, model_config: "ModelConfig") -> str:
+    tokenizer = engine.renderer.get_tokenizer()
+    token: str = tokenizer.convert_ids_to_tokens(model_config.hf_config.image_token_index)
+    return token
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestError)
+    return JSONResponse(error.envelope(), status_code=error.status)
+
+
+class FreshMetrics:
+    """ASGI middleware that asks the engine for its count before /metrics is answered."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].rstrip("/") == "/metrics":
+            await scope["app"].state.pictures.refresh()
+        await self._app(scope, receive, send)

@@ -1,0 +1,200 @@
+"""`metacompress serve`: checks the compressor against the model, then runs vLLM's own server."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+from metacompress_compressor.embedded import compressor_dir, model_dir
+
+from .flags import FlagError, Flags
+
+ARCHITECTURE = "MetaCompressLlavaForConditionalGeneration"
+UNCOMPRESSED = "none"
+_EXECUTORS = "metacompress_server.engine.executor"
+_OUR_PLUGINS = ("metacompress", "metacompress_api")
+_EMBEDDED_NAME = "metacompress-embedded"
+
+
+class LaunchError(ValueError):
+    """The server cannot start as asked. The message is one line."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to serve.
+
+    model: folder, or a name on the hub. compressor: artifact folder; None for uncompressed.
+    """
+
+    model: str
+    compressor: Path | None
+    name: str
+    embedded: bool
+
+
+def launch(model: str | None, compressor: str | None, passed: Sequence[str]) -> int:
+    """Start the server and stay until it ends.
+
+    Args:
+        model: None for the embedded one.
+        compressor: artifact folder, `none`, or None where the user said nothing.
+        passed: flags for vLLM.
+
+    Returns:
+        Exit status: 2 where the request makes no sense or the compressor does not fit.
+    """
+    try:
+        flags = Flags(passed)
+        target = choose(model or flags.setting("model"), compressor)
+        summary = verify(target)
+    except (LaunchError, FlagError) as error:
+        print(f"metacompress serve: {error}", file=sys.stderr)
+        return 2
+    prepare_flags(flags, target)
+    prepare_environment(target)
+    _say(f"model       {target.model}")
+    _say(f"compressor  {summary}")
+    _say(f"vLLM        {version('vllm')}, starting; the line with the URL comes when it is ready")
+    from .engine.serve import run
+
+    run([target.model, *flags.words])
+    return 0
+
+
+def vllm_help() -> int:
+    """Print every flag of `vllm serve`."""
+    from .engine.serve import run
+
+    run(["--help=all"])
+    return 0
+
+
+def choose(model: str | None, compressor: str | None) -> Target:
+    """Which model with which compressor.
+
+    Raises:
+        LaunchError: a model of the user's without a word about its compressor.
+    """
+    if model is not None and compressor is None:
+        raise LaunchError(
+            f"{model}: say which compressor: --compressor DIR (an artifact trained for this "
+            "model) or --compressor none (all visual tokens)"
+        )
+    folder = Path(model or model_dir())
+    if model is None and not folder.is_dir():
+        raise LaunchError(f"the embedded model is not in this installation: {folder} is missing")
+    artifact = None if compressor == UNCOMPRESSED else Path(compressor or compressor_dir())
+    return Target(
+        model=str(folder.resolve()) if folder.is_dir() else str(model),
+        compressor=artifact and artifact.resolve(),
+        name=_EMBEDDED_NAME if model is None else folder.name,
+        embedded=model is None,
+    )
+
+
+def verify(target: Target) -> str:
+    """Check the artifact against the model. Returns a line that says what it does to a picture.
+
+    Raises:
+        LaunchError: it does not fit, is broken, or is missing.
+    """
+    if target.compressor is None:
+        return "none: pictures keep all their tokens"
+    from metacompress_compressor.artifact import ArtifactError, load_artifact, verify_against_model
+
+    from .checkpoint import CheckpointMissing, local_folder, text_config
+    from .plan import CompressionPlan
+    from .rope import RopeError, mrope_section
+
+    try:
+        artifact = load_artifact(target.compressor)
+        folder = local_folder(target.model)
+        verify_against_model(artifact.config, folder)
+        if artifact.config.positions == "kept":
+            mrope_section(text_config(folder))
+    except (ArtifactError, CheckpointMissing, RopeError) as error:
+        raise LaunchError(str(error)) from error
+    plan = CompressionPlan.of(artifact)
+    return (
+        f"{target.compressor}: {plan.num_visual_tokens} visual tokens per picture become "
+        f"{plan.num_compressed_tokens}, positions {artifact.config.positions}"
+    )
+
+
+def prepare_flags(flags: Flags, target: Target) -> None:
+    """Add our flags, and defaults where the user set nothing."""
+    if target.compressor is not None:
+        flags.override(
+            "hf-overrides",
+            {"architectures": [ARCHITECTURE], "metacompress_compressor": str(target.compressor)},
+        )
+    if "distributed-executor-backend" not in flags:
+        flags.default("distributed-executor-backend", _executor(flags))
+    flags.default("host", "127.0.0.1")
+    flags.default("port", 8000)
+    flags.default("served-model-name", target.name)
+    flags.default("limit-mm-per-prompt", '{"image": 16}')
+    flags.default("enable-prompt-tokens-details")
+    if target.embedded:
+        flags.default("no-use-tqdm-on-load")
+    if on_cpu():
+        _prepare_cpu_flags(flags, target)
+
+
+def _executor(flags: Flags) -> str:
+    """Our executor for one worker or for several, in this engine's process or beside it."""
+    sizes = ("tensor-parallel-size", "pipeline-parallel-size")
+    several = any(str(flags.setting(size) or 1) != "1" for size in sizes)
+    kind = "CountingMultiprocExecutor" if several else "CountingUniProcExecutor"
+    return f"{_EXECUTORS}.{kind}"
+
+
+def _prepare_cpu_flags(flags: Flags, target: Target) -> None:
+    """What makes vLLM start in seconds and stay small without a GPU."""
+    if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+        flags.default("kv-cache-memory-bytes", (1 << 28) if target.embedded else (1 << 32))
+    flags.default("enforce-eager")
+    flags.default("block-size", 32)
+
+
+def prepare_environment(target: Target) -> None:
+    """Plugins for every process of the server; on a CPU also its threads. The user's values stay."""
+    os.environ["VLLM_PLUGINS"] = ",".join(_plugins(os.environ.get("VLLM_PLUGINS")))
+    defaults = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+    if target.embedded:
+        defaults |= {
+            "VLLM_LOGGING_LEVEL": "ERROR",
+            "TORCH_CPP_LOG_LEVEL": "ERROR",
+            "PYTHONWARNINGS": "ignore::FutureWarning",
+        }
+    if Path(target.model).is_dir():
+        defaults["HF_HUB_OFFLINE"] = "1"
+    if on_cpu():
+        defaults |= {"TORCHDYNAMO_DISABLE": "1", "KMP_BLOCKTIME": "0"}
+    if on_cpu() and target.embedded:
+        defaults["OMP_NUM_THREADS"] = "1"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _plugins(given: str | None) -> list[str]:
+    """Ours and the user's; without a choice of the user's, all that vLLM would load by itself."""
+    if given is not None:
+        return list(dict.fromkeys([*filter(None, given.split(",")), *_OUR_PLUGINS]))
+    groups = ("general", "platform", "io_processor", "stat_logger")
+    found = [
+        point.name for group in groups for point in entry_points(group=f"vllm.{group}_plugins")
+    ]
+    return list(dict.fromkeys([*found, *_OUR_PLUGINS]))
+
+
+def on_cpu() -> bool:
+    """Whether vLLM's CPU build is installed."""
+    return version("vllm").endswith("+cpu")
+
+
+def _say(line: str) -> None:
+    print(f"metacompress: {line}", flush=True)

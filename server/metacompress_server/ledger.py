@@ -1,0 +1,85 @@
+"""Which pictures went through the vision tower and which came from a cache, as the scheduler saw it.
+
+The engine's executor writes it, step by step; the HTTP process reads it by one call. A picture of a
+request is *reused* when no tower run was scheduled for that request's picture: its tokens were in
+the prefix cache, in the encoder cache, or are being encoded for another request.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+_REMEMBERED_TICKETS = 4096
+
+
+@dataclass
+class PictureTotals:
+    """Counts since the engine started.
+
+    pictures: pictures in all requests; kept_tokens: their placeholders.
+    tower_runs: pictures that the vision tower encoded.
+    reused: pictures of finished requests that needed no run of their own.
+    """
+
+    pictures: int = 0
+    kept_tokens: int = 0
+    tower_runs: int = 0
+    reused: int = 0
+
+
+@dataclass
+class _Entry:
+    ticket: str | None
+    num_pictures: int
+    encoded: set[int] = field(default_factory=set)
+
+
+class PictureLedger:
+    """The counts of one engine."""
+
+    def __init__(self) -> None:
+        self.totals = PictureTotals()
+        self._running: dict[str, _Entry] = {}
+        self._encoded_by_ticket: OrderedDict[str, set[int]] = OrderedDict()
+
+    def admit(self, request_id: str, ticket: str | None, picture_lengths: Sequence[int]) -> None:
+        """A request is scheduled for the first time, or again after it was preempted.
+
+        Args:
+            request_id: the engine's id.
+            ticket: what the HTTP process asks by; several requests may share one (`n` > 1).
+            picture_lengths: placeholders of each picture.
+        """
+        if not picture_lengths or request_id in self._running:
+            return
+        self._running[request_id] = _Entry(ticket, len(picture_lengths))
+        self.totals.pictures += len(picture_lengths)
+        self.totals.kept_tokens += sum(picture_lengths)
+        if ticket is not None and ticket not in self._encoded_by_ticket:
+            self._encoded_by_ticket[ticket] = set()
+            if len(self._encoded_by_ticket) > _REMEMBERED_TICKETS:
+                self._encoded_by_ticket.popitem(last=False)
+
+    def encode(self, runs: Mapping[str, Iterable[int]]) -> None:
+        """The vision tower runs in this step: request id to the indices of its pictures."""
+        for request_id, pictures in runs.items():
+            indices = list(pictures)
+            self.totals.tower_runs += len(indices)
+            entry = self._running.get(request_id)
+            if entry is None:
+                continue
+            entry.encoded.update(indices)
+            if entry.ticket in self._encoded_by_ticket:
+                self._encoded_by_ticket[entry.ticket].update(indices)
+
+    def finish(self, request_ids: Iterable[str]) -> None:
+        """Requests that ended or were aborted."""
+        for request_id in request_ids:
+            entry = self._running.pop(request_id, None)
+            if entry is not None:
+                self.totals.reused += entry.num_pictures - len(entry.encoded)
+
+    def report(self, ticket: str | None = None) -> dict[str, int | None]:
+        """The totals, and under `encoded` the pictures encoded for `ticket` (None: not known)."""
+        encoded = None if ticket is None else self._encoded_by_ticket.get(ticket)
+        return {**asdict(self.totals), "encoded": None if encoded is None else len(encoded)}

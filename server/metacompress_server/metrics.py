@@ -1,0 +1,83 @@
+"""Prometheus counters of pictures and their tokens, next to vLLM's own series on /metrics."""
+
+from importlib.metadata import version
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+from .ledger import PictureTotals
+from .plan import CompressionPlan
+
+_RESULTS = ("compressed", "reused", "bypassed", "rejected")
+_STAGES = ("original", "kept")
+
+
+class ImageMetrics:
+    """The counters of one server, all there and 0 from the start.
+
+    The engine counts in its own process; `update` brings the counters up to its totals.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        plan: CompressionPlan | None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self._plan = plan
+        self._seen = PictureTotals()
+        registry = registry or REGISTRY
+        images = Counter(
+            "metacompress_images",
+            "Pictures in chat requests: encoded and compressed, found in a cache, encoded with all "
+            "their tokens, or refused.",
+            ["model_name", "result"],
+            registry=registry,
+        )
+        tokens = Counter(
+            "metacompress_image_tokens",
+            "Visual tokens of all pictures in prompts: as the vision tower makes them, and as kept.",
+            ["model_name", "stage"],
+            registry=registry,
+        )
+        runs = Counter(
+            "metacompress_vision_tower_runs",
+            "Pictures that the vision tower encoded.",
+            ["model_name"],
+            registry=registry,
+        )
+        info = Gauge(
+            "metacompress_build_info",
+            "1, with version and compressor as labels.",
+            ["model_name", "version", "compressor", "ratio"],
+            registry=registry,
+            multiprocess_mode="max",
+        )
+        self._images = {result: images.labels(model_name, result) for result in _RESULTS}
+        self._tokens = {stage: tokens.labels(model_name, stage) for stage in _STAGES}
+        self._runs = runs.labels(model_name)
+        info.labels(model_name, version("metacompress"), *_describe(plan)).set(1)
+
+    def update(self, totals: PictureTotals) -> None:
+        """Bring the counters up to the engine's totals."""
+        seen, self._seen = self._seen, totals
+        runs = totals.tower_runs - seen.tower_runs
+        kept = totals.kept_tokens - seen.kept_tokens
+        pictures = totals.pictures - seen.pictures
+        plan = self._plan
+        self._images["bypassed" if plan is None or plan.bypass else "compressed"].inc(runs)
+        self._images["reused"].inc(totals.reused - seen.reused)
+        self._runs.inc(runs)
+        self._tokens["kept"].inc(kept)
+        self._tokens["original"].inc(kept if plan is None else pictures * plan.num_visual_tokens)
+
+    def reject(self, num_images: int) -> None:
+        """A refused request had this many pictures."""
+        self._images["rejected"].inc(num_images)
+
+
+def _describe(plan: CompressionPlan | None) -> tuple[str, str]:
+    """Compressor digest (12 digits) and kept share m / n for labels."""
+    if plan is None:
+        return "none", "1.0"
+    ratio = plan.num_compressed_tokens / plan.num_visual_tokens
+    return plan.identity[:12], f"{ratio:.4f}"

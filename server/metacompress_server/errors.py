@@ -8,6 +8,9 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+ERROR_MIDDLEWARE = "metacompress_server.errors.OpenAIErrors"
+"""For vLLM's `--middleware`, which puts it outside vLLM's own, authentication included."""
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -81,14 +84,31 @@ def translate(status: int, body: Any) -> dict[str, Any]:
     if isinstance(code, str):
         return envelope(status, message, param, code)
     if status >= 500:
-        return envelope(status, "The server could not answer this request.")
+        return envelope(status, _PHRASES[500])
     for pattern, known_code, known_param, words in _KNOWN:
         if pattern.search(message):
-            return envelope(status, words or message, param or known_param, known_code)
+            return envelope(status, words or message, known_param or param, known_code)
+    found = _INVALID.search(message)
+    if found:
+        field = (found["loc"] or found["line"]).removeprefix("body.")
+        complaint = f"{field}: {found['msg'] or found['text']}"
+        if found["msg"] == "JSON decode error":
+            return envelope(status, "the request is not JSON", None, "invalid_json")
+        return envelope(status, complaint, field, "invalid_value")
     return envelope(status, message, param)
 
 
-_PHRASES = {401: "Missing or wrong API key", 404: "Not found", 405: "Method not allowed"}
+# The first complaint of pydantic, as vLLM's handler and as pydantic itself write it.
+_INVALID = re.compile(
+    r"'loc': '(?P<loc>[^']*)', 'msg': '(?P<msg>[^']*)'"
+    r"|validation errors? for .*\n(?P<line>\S+)\n  (?P<text>.+?) \[type="
+)
+_PHRASES = {
+    401: "Missing or wrong API key",
+    404: "Not found",
+    405: "Method not allowed",
+    500: "The server could not answer this request.",
+}
 
 
 class OpenAIErrors:
@@ -101,7 +121,12 @@ class OpenAIErrors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, _ErrorRewriter(send))
+        rewriter = _ErrorRewriter(send)
+        try:
+            await self._app(scope, receive, rewriter)
+        except Exception:
+            await rewriter.fail()
+            raise
 
 
 class _ErrorRewriter:
@@ -111,16 +136,24 @@ class _ErrorRewriter:
         self._send = send
         self._start: Message | None = None
         self._body = b""
+        self._begun = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start" and _is_json_error(message):
             self._start = message
-        elif self._start is None:
+            return
+        self._begun = True
+        if self._start is None:
             await self._send(message)
         else:
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
                 await self._finish(self._start)
+
+    async def fail(self) -> None:
+        """Answer an exception that nothing inside caught, unless an answer has begun."""
+        if not self._begun:
+            await self._finish({**_SERVER_ERROR, "headers": [(b"content-type", _JSON)]})
 
     async def _finish(self, start: Message) -> None:
         status = start["status"]
@@ -134,6 +167,11 @@ class _ErrorRewriter:
         await self._send({"type": "http.response.body", "body": body})
 
 
+_JSON = b"application/json"
+_SERVER_ERROR: Message = {"type": "http.response.start", "status": 500}
+
+
 def _is_json_error(start: Message) -> bool:
-    content_type = dict(start["headers"]).get(b"content-type", b"")
-    return start["status"] >= 400 and content_type.startswith(b"application/json")
+    content_type: bytes = dict(start["headers"]).get(b"content-type", b"")
+    failed: bool = start["status"] >= 400
+    return failed and content_type.startswith(_JSON)

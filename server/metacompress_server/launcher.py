@@ -9,6 +9,7 @@ from pathlib import Path
 
 from metacompress_compressor.embedded import compressor_dir, model_dir
 
+from .errors import ERROR_MIDDLEWARE
 from .flags import FlagError, Flags
 
 ARCHITECTURE = "MetaCompressLlavaForConditionalGeneration"
@@ -138,6 +139,7 @@ def prepare_flags(flags: Flags, target: Target) -> None:
     flags.default("served-model-name", target.name)
     flags.default("limit-mm-per-prompt", '{"image": 16}')
     flags.default("enable-prompt-tokens-details")
+    flags.words += ["--middleware", ERROR_MIDDLEWARE]
     if target.embedded:
         flags.default("no-use-tqdm-on-load")
     if on_cpu():
@@ -161,7 +163,7 @@ def _prepare_cpu_flags(flags: Flags, target: Target) -> None:
 
 
 def prepare_environment(target: Target) -> None:
-    """Plugins for every process of the server; on a CPU also its threads. The user's values stay."""
+    """Plugins for every process of the server, quiet logs, CPU threads. The user's values stay."""
     os.environ["VLLM_PLUGINS"] = ",".join(_plugins(os.environ.get("VLLM_PLUGINS")))
     defaults = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
     if target.embedded:

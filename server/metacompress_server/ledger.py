@@ -1,4 +1,4 @@
-"""Which pictures went through the vision tower and which came from a cache, as the scheduler saw it.
+"""Which pictures went through the vision tower and which came from a cache, seen by the scheduler.
 
 The engine's executor writes it, step by step; the HTTP process reads it by one call. A picture of a
 request is *reused* when no tower run was scheduled for that request's picture: its tokens were in
@@ -69,7 +69,7 @@ class PictureLedger:
             if entry is None:
                 continue
             entry.encoded.update(indices)
-            if entry.ticket in self._encoded_by_ticket:
+            if entry.ticket is not None and entry.ticket in self._encoded_by_ticket:
                 self._encoded_by_ticket[entry.ticket].update(indices)
 
     def finish(self, request_ids: Iterable[str]) -> None:

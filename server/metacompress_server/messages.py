@@ -26,6 +26,36 @@ def refuse_client_identities(messages: list[dict[str, Any]]) -> None:
                 )
 
 
+def refuse_foreign_urls(messages: list[dict[str, Any]], schemes: tuple[str, ...]) -> None:
+    """Refuse pictures that the server would have to fetch, unless it was started to fetch them.
+
+    Args:
+        messages: of the request.
+        schemes: accepted beginnings of a picture's URL, `data:` for data URLs.
+
+    Raises:
+        RequestError: naming the part.
+    """
+    for i, message in enumerate(messages):
+        parts = message.get("content")
+        for j, part in enumerate(parts if isinstance(parts, list) else []):
+            url = _picture_url(part)
+            if url is not None and not url.lower().startswith(schemes):
+                raise RequestError(
+                    f"this server takes pictures as {' or '.join(schemes)} URLs",
+                    param=f"messages[{i}].content[{j}].image_url.url",
+                    code="invalid_image_url",
+                )
+
+
+def _picture_url(part: Any) -> str | None:
+    if not isinstance(part, dict) or part.get("type") not in ("image_url", "input_image"):
+        return None
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    return url if isinstance(url, str) else None
+
+
 def neutralise_placeholders(value: Any, placeholder: str) -> Any:
     """The same messages with `placeholder` broken up wherever somebody typed it.
 

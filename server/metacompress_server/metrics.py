@@ -35,7 +35,7 @@ class ImageMetrics:
         )
         tokens = Counter(
             "metacompress_image_tokens",
-            "Visual tokens of all pictures in prompts: as the vision tower makes them, and as kept.",
+            "Visual tokens of all pictures in prompts: as the vision tower makes them, as kept.",
             ["model_name", "stage"],
             registry=registry,
         )

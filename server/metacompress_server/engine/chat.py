@@ -1,10 +1,11 @@
-"""vLLM's chat completions with our rules on the way in and the savings in `usage` on the way out."""
+"""vLLM's chat completions: our rules on the way in, the savings in `usage` on the way out."""
 
 import json
 import uuid
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import aiohttp
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponse
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
@@ -15,6 +16,7 @@ from metacompress_server.messages import (
     count_images,
     neutralise_placeholders,
     refuse_client_identities,
+    refuse_foreign_urls,
 )
 from metacompress_server.usage import ImageUsage
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from fastapi import Request
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
-Answer = AsyncGenerator[str, None] | ChatCompletionResponse | ErrorResponse
+Answer: TypeAlias = AsyncGenerator[str, None] | ChatCompletionResponse | ErrorResponse
 
 
 class CompressingChat(OpenAIServingChat):
@@ -59,10 +61,11 @@ class CompressingChat(OpenAIServingChat):
         self, request: "ChatCompletionRequest", raw_request: "Request | None"
     ) -> Answer:
         refuse_client_identities(request.messages)
+        refuse_foreign_urls(request.messages, self.desk.url_schemes)
         request.messages = neutralise_placeholders(request.messages, self.desk.placeholder)
         ticket = uuid.uuid4().hex
         request.vllm_xargs = {**(request.vllm_xargs or {}), TICKET: ticket}
-        answer = await super().create_chat_completion(request, raw_request)
+        answer: Answer = await super().create_chat_completion(request, raw_request)
         if isinstance(answer, ErrorResponse):
             return answer
         if isinstance(answer, ChatCompletionResponse):
@@ -73,15 +76,23 @@ class CompressingChat(OpenAIServingChat):
 
     async def render_chat_request(self, request: "ChatCompletionRequest") -> Any:
         """As vLLM; notes the pictures and lets the answer end where the model's positions end."""
-        rendered = await super().render_chat_request(request)
+        try:
+            rendered = await super().render_chat_request(request)
+        except (OSError, aiohttp.ClientError) as error:
+            raise RequestError(
+                "a picture could not be downloaded",
+                param="messages",
+                code="failed_to_download_image",
+            ) from error
         if isinstance(rendered, ErrorResponse):
             return rendered
         _, (prompt,) = rendered
         pictures = [span.length for span in prompt.get("mm_placeholders", {}).get("image", [])]
         request.metacompress_pictures = pictures
         room = self.desk.room_for_answer(len(prompt["prompt_token_ids"]), len(pictures))
-        asked = request.max_completion_tokens or request.max_tokens
-        request.max_completion_tokens = min(asked, room) if asked else room
+        asked = request.max_completion_tokens
+        asked = request.max_tokens if asked is None else asked
+        request.max_completion_tokens = room if asked is None else min(asked, room)
         return rendered
 
     async def _stream(

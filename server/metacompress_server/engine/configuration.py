@@ -6,10 +6,10 @@ The artifact's folder travels in the Hugging Face configuration, under `metacomp
 
 from typing import TYPE_CHECKING
 
-from metacompress_compressor.artifact import load_config, verify_against_model
 from vllm.logger import init_logger
 from vllm.model_executor.models.config import VerifyAndUpdateConfig
 
+from metacompress_compressor.artifact import load_config, verify_against_model
 from metacompress_server.checkpoint import local_folder
 from metacompress_server.rope import mrope_section
 

@@ -9,7 +9,15 @@ from fastapi.responses import JSONResponse
 from vllm.engine.protocol import EngineClient
 
 from metacompress_server.announce import announce_when_ready
-from metacompress_server.errors import App, Message, OpenAIErrors, Receive, RequestError, Send
+from metacompress_server.errors import (
+    ERROR_MIDDLEWARE,
+    App,
+    Message,
+    OpenAIErrors,
+    Receive,
+    RequestError,
+    Send,
+)
 from metacompress_server.metrics import ImageMetrics
 from metacompress_server.plan import load_plan
 from metacompress_server.rope import position_limit
@@ -34,7 +42,8 @@ class MetaCompressEndpoints:
         """Middleware and error handler; every route stays vLLM's own."""
         app.add_exception_handler(RequestError, _refuse)
         app.add_middleware(FreshMetrics)
-        app.add_middleware(OpenAIErrors)
+        if ERROR_MIDDLEWARE not in app.state.args.middleware:
+            app.add_middleware(OpenAIErrors)
 
     async def init_state(
         self, engine_client: EngineClient | None, state: "State", args: Namespace
@@ -61,8 +70,16 @@ def _desk(engine: EngineClient, model_name: str) -> PictureDesk:
         plan=plan,
         placeholder=_placeholder(engine, model_config),
         max_positions=position_limit(model_config.hf_text_config.to_dict()),
+        url_schemes=_url_schemes(model_config),
         counted=is_counting(backend),
     )
+
+
+def _url_schemes(model_config: "ModelConfig") -> tuple[str, ...]:
+    """Data URLs; others only where a flag of vLLM names what may be fetched."""
+    domains = ("https:", "http:") if model_config.allowed_media_domains else ()
+    files = ("file:",) if model_config.allowed_local_media_path else ()
+    return ("data:", *domains, *files)
 
 
 def _placeholder(engine: EngineClient, model_config: "ModelConfig") -> str:

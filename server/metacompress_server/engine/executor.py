@@ -1,4 +1,4 @@
-"""vLLM's executors with a ledger of pictures: they see every step of the scheduler before it runs."""
+"""vLLM's executors with a ledger of pictures: they see each step before it runs."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
-from metacompress_compressor.artifact import load_artifact
 from torch import Tensor
 from vllm.model_executor.models.interfaces import SupportsMRoPE
 from vllm.model_executor.models.llava import (
@@ -13,6 +12,7 @@ from vllm.model_executor.models.llava import (
 )
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
+from metacompress_compressor.artifact import load_artifact
 from metacompress_server.plan import CompressionPlan
 
 from .configuration import compressor_folder
@@ -43,7 +43,8 @@ class MetaCompressLlavaForConditionalGeneration(LlavaForConditionalGeneration, S
     def _process_image_input(self, image_input: "LlavaImageInputs") -> Tensor:
         """Compressed visual tokens `[B, M, D]` of a batch of pictures."""
         visual_tokens = super()._process_image_input(image_input)
-        return self.token_mapping(visual_tokens, self.grid, self.retention_ratio)
+        compressed: Tensor = self.token_mapping(visual_tokens, self.grid, self.retention_ratio)
+        return compressed
 
     def get_mrope_input_positions(
         self, input_tokens: list[int], mm_features: list["MultiModalFeatureSpec"]

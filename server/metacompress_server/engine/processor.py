@@ -1,4 +1,4 @@
-"""vLLM's LLaVA processor with m placeholders per picture and an identity that names the compressor."""
+"""vLLM's LLaVA processor: m placeholders per picture, an identity that names the compressor."""
 
 import functools
 import hashlib
@@ -94,7 +94,7 @@ class CompressingProcessor(LlavaMultiModalProcessor):
 
 
 def _refuse_all_but_pictures(inputs: ProcessorInputs) -> None:
-    """Only pixels can be compressed: no ready-made embeddings, no uuid that stands for a picture."""
+    """Only pixels can be compressed: no ready-made embeddings, no uuid in a picture's place."""
     uuids = (inputs.mm_uuid_items or {}).get("image") or []
     items = inputs.mm_data_items.get("image")
     if items is None:

@@ -39,4 +39,5 @@ WORKDIR /home/metacompress
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=300s --retries=5 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=9)"]
-ENTRYPOINT ["metacompress", "serve", "--host", "0.0.0.0", "--port", "8000"]
+# MODEL comes first among the arguments, so the container's own flags go last.
+ENTRYPOINT ["sh", "-c", "exec metacompress serve \"$@\" --host 0.0.0.0 --port 8000", "metacompress"]

@@ -19,14 +19,16 @@ case $profile in serve | dev) ;; *) fail "usage: deploy/install.sh [dev]" ;; esa
 if [[ $(cat "$venv/.stamp-serve" 2>/dev/null) != "$(stamp "$device")" ]]; then
     python=$(find_python)
     say "1/4 making $venv with $python ($("$python" --version)) for the $device set"
+    [[ ! -e $venv || -e $venv/.made-by-install ]] || fail "$venv exists and was not made by this script; move it away, or name another folder with VENV="
     "$python" -m venv --clear "$venv" || fail "$python cannot make a virtual environment; on Debian and Ubuntu install python3-venv"
+    touch "$venv/.made-by-install"
     if [[ $device == cpu ]]; then
         say "2/4 installing PyTorch for CPU"
         install_torch_cpu "$venv"
     else
         say "2/4 PyTorch for CUDA comes with the next step"
     fi
-    say "3/4 installing the pinned serving set (deploy/requirements/$device.txt; one to three minutes the first time)"
+    say "3/4 installing the pinned serving set (deploy/requirements/$device.txt; minutes the first time)"
     install_pins "$venv" deploy/requirements/build.txt "deploy/requirements/$device.txt"
     say "4/4 installing this project"
     [[ $device == cuda ]] || install_local "$venv" ./deploy/cpu

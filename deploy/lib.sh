@@ -21,7 +21,7 @@ find_python() {
 
 # One line that changes whenever an installation has to be done again.
 stamp() {
-    echo "$1 $(cat deploy/install.sh deploy/lib.sh deploy/requirements/*.txt deploy/cpu/* pyproject.toml 2>/dev/null | cksum)"
+    echo "$1 $PWD $(cat deploy/install.sh deploy/lib.sh deploy/requirements/*.txt deploy/cpu/* pyproject.toml 2>/dev/null | cksum)"
 }
 
 # Installs requirement files as they stand, one counted line per package.
@@ -40,6 +40,7 @@ show_progress() {
             sub(/^(Collecting|Processing|Requirement already satisfied:) /, "", name)
             sub(/ .*/, "", name)
             sub(/.*\//, "", name)
+            sub(/-(cp|py)[0-9].*/, "", name)
             printf "  %3d/%s %s\n", ++n, total, name; fflush()
         }
         /^Installing collected packages/ { print "  unpacking (the longest step) ..."; fflush() }

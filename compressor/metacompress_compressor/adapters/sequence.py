@@ -1,0 +1,100 @@
+"""From encoded dialogues and visual tokens to one padded batch of embeddings and positions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .dialogue_text import EncodedDialogue
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture's visual tokens stand in the language model's positions.
+
+    Attributes:
+        offsets: of each visual token, counted from the picture's first position.
+        span: positions that the picture takes up: the text behind it goes on there.
+    """
+
+    offsets: tuple[int, ...]
+    span: int
+
+    @classmethod
+    def contiguous(cls, num_tokens: int) -> "Placement":
+        return cls(tuple(range(num_tokens)), num_tokens)
+
+
+@dataclass(frozen=True)
+class DialogueBatch:
+    """Dialogues of one padded batch, each picture still one placeholder token.
+
+    Attributes:
+        token_ids: `[B, L]` int64, padded on the right.
+        image_index: `[B]` int64, the placeholder's place.
+        answer_rows, answer_cols: `[A]` int64, row and column of every answer token, in the order
+            of dialogues, turns and tokens.
+        answer_turn: `[A]` int64, number of the turn that the token belongs to, counted over the
+            whole batch.
+    """
+
+    token_ids: Tensor
+    image_index: Tensor
+    answer_rows: Tensor
+    answer_cols: Tensor
+    answer_turn: Tensor
+
+    @property
+    def answer_ids(self) -> Tensor:
+        """The answer tokens themselves, `[A]`."""
+        return self.token_ids[self.answer_rows, self.answer_cols]
+
+    def to(self, device: torch.device) -> "DialogueBatch":
+        return DialogueBatch(*(tensor.to(device) for tensor in vars(self).values()))
+
+
+def collate(dialogues: Sequence[EncodedDialogue]) -> DialogueBatch:
+    """Pad dialogues to one batch. The padding is never attended to: it stands on the right."""
+    longest = max(len(dialogue.token_ids) for dialogue in dialogues)
+    token_ids = torch.zeros(len(dialogues), longest, dtype=torch.int64)
+    answers: list[tuple[int, int, int]] = []
+    turn = 0
+    for row, dialogue in enumerate(dialogues):
+        token_ids[row, : len(dialogue.token_ids)] = torch.tensor(dialogue.token_ids)
+        for indices in dialogue.answer_indices:
+            answers.extend((row, index, turn) for index in indices)
+            turn += 1
+    answer_rows, answer_cols, answer_turn = torch.tensor(answers).unbind(1)
+    image_index = torch.tensor([dialogue.image_index for dialogue in dialogues])
+    return DialogueBatch(token_ids, image_index, answer_rows, answer_cols, answer_turn)
+
+
+def splice(
+    text: Tensor, visual: Tensor, image_index: Tensor, placement: Placement
+) -> tuple[Tensor, Tensor]:
+    """Replace each placeholder by its picture's visual tokens.
+
+    Args:
+        text: `[B, L, D]` embeddings of the text, placeholder included.
+        visual: `[B, M, D]`.
+        image_index: `[B]`, where the placeholders stand.
+        placement: where the M tokens stand.
+
+    Returns:
+        Embeddings `[B, L - 1 + M, D]` and positions `[B, L - 1 + M]` int64.
+    """
+    length, num_visual = text.shape[1], visual.shape[1]
+    place = torch.arange(length - 1 + num_visual, device=text.device).unsqueeze(0)
+    image = image_index.unsqueeze(1)
+    in_picture = (place >= image) & (place < image + num_visual)
+    behind = place >= image + num_visual
+
+    source = torch.where(in_picture, length + place - image, place - behind * (num_visual - 1))
+    joined = torch.cat([text, visual.to(text.dtype)], dim=1)
+    embeddings = joined.gather(1, source.unsqueeze(-1).expand(-1, -1, text.shape[2]))
+
+    offsets = torch.tensor(placement.offsets, device=text.device)
+    within = offsets[(place - image).clamp(0, num_visual - 1)]
+    positions = place + behind * (placement.span - num_visual)
+    return embeddings, torch.where(in_picture, image + within, positions)

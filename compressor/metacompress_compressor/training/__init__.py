@@ -1,0 +1,1 @@
+"""Training of the mapping: data, cached features, losses, loop, artifact."""

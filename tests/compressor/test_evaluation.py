@@ -1,0 +1,85 @@
+"""Accuracy: the teacher-forced count equals greedy decoding, and averages are right."""
+
+import pytest
+import torch
+
+from metacompress_compressor.adapters import Placement, TurnText, collate, load_adapter
+from metacompress_compressor.evaluation import answers_right, evaluate
+from metacompress_compressor.reductions import Full, Sample
+from metacompress_compressor.training.corpus import encode_dialogues, join_features
+from metacompress_compressor.training.dialogues import read_dialogues
+from metacompress_compressor.training.features import cached_features
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_llava):
+    return load_adapter(tiny_llava)
+
+
+@pytest.fixture
+def corpus(adapter, dialogue_folder, tmp_path):
+    data, encoded = encode_dialogues(adapter, read_dialogues([dialogue_folder]))
+    features = cached_features(adapter, data.images, tmp_path, lambda done, total: None)
+    return join_features(data, encoded, features)
+
+
+def greedy(adapter, token_ids, visual, count):
+    """`count` greedy tokens after a prompt, by transformers' own generation."""
+    image = token_ids.index(adapter.model.config.image_token_id)
+    text = adapter.model.get_input_embeddings()(torch.tensor([token_ids]))
+    embeddings = torch.cat([text[:, :image], visual, text[:, image + 1 :]], dim=1)
+    return adapter.model.generate(
+        inputs_embeds=embeddings,
+        attention_mask=torch.ones(embeddings.shape[:2]),
+        max_new_tokens=count,
+        min_new_tokens=count,
+        do_sample=False,
+        pad_token_id=0,
+    )[0].tolist()
+
+
+def test_right_means_what_greedy_decoding_says(adapter, corpus):
+    """An answer that is what the model says is right; with one token changed it is wrong."""
+    visual = corpus.features[:1].float()
+    (prompt,) = adapter.dialogues.encode([[TurnText("what is it?", "x")]])
+    start = prompt.answer_indices[0][0]
+    said = greedy(adapter, list(prompt.token_ids[:start]), visual, 4)
+
+    def right(answer):
+        ids = (*prompt.token_ids[:start], *answer)
+        indices = tuple(range(start, start + len(answer)))
+        dialogue = type(prompt)(ids, prompt.image_index, (indices,))
+        return answers_right(adapter, collate([dialogue]), visual, Placement.contiguous(16))
+
+    assert right(said).tolist() == [True]
+    for place in range(4):
+        changed = [token + (index == place) for index, token in enumerate(said)]
+        assert right(changed).tolist() == [False]
+
+
+def test_every_turn_is_counted_by_turn_and_kind(adapter, corpus, monkeypatch):
+    import metacompress_compressor.evaluation as evaluation
+
+    def second_turns_are_right(adapter, batch, visual, at):
+        row_of = dict(zip(batch.answer_turn.tolist(), batch.answer_rows.tolist(), strict=True))
+        rows = [row_of[turn] for turn in sorted(row_of)]
+        return torch.tensor([rows[:turn].count(row) == 1 for turn, row in enumerate(rows)])
+
+    monkeypatch.setattr(evaluation, "answers_right", second_turns_are_right)
+    table = evaluate(adapter, corpus, [Full()], 0.25, "kept", batch_size=3)
+    assert table["dialogues"] == 10
+    assert table["turns"] == 19
+    full = table["methods"]["full"]
+    assert full["per_turn"] == [0.0, 1.0, 0.0]
+    assert full["per_kind"] == {"count": 1.0, "place": 0.0}
+    assert full["accuracy"] == round(6 / 19, 4)
+
+
+@pytest.mark.parametrize("positions", ["kept", "contiguous"])
+def test_result_does_not_depend_on_the_batch_size(adapter, corpus, positions):
+    methods = [Full(), Sample("2d")]
+    tables = [
+        evaluate(adapter, corpus, methods, 0.25, positions, batch_size=size) for size in (1, 10)
+    ]
+    assert tables[0] == tables[1]
+    assert tables[0]["positions"] == positions

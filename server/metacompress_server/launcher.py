@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metacompress_compressor.embedded import compressor_dir, model_dir
 
-from .errors import ERROR_MIDDLEWARE
+from .error_middleware import ERROR_MIDDLEWARE
 from .flags import FlagError, Flags
 
 ARCHITECTURE = "MetaCompressLlavaForConditionalGeneration"

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from metacompress_compressor.artifact import Artifact, load_artifact
-from metacompress_compressor.windows import compressed_grid, window_positions
 from PIL.Image import Image
 from torch import Tensor
 from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+from metacompress_compressor.artifact import Artifact, load_artifact
+from metacompress_compressor.windows import compressed_grid, window_positions
 
 
 @dataclass
@@ -20,7 +21,7 @@ class ReferenceAnswer:
 
 
 class Reference:
-    """A checkpoint in transformers, float32, with pictures compressed by an artifact or not at all."""
+    """A checkpoint in transformers, float32; pictures compressed by an artifact or not at all."""
 
     def __init__(self, model: Path, compressor: Path | None) -> None:
         self.processor = AutoProcessor.from_pretrained(model)

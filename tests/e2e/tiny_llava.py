@@ -4,9 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from metacompress_compressor.artifact import BaseModelInfo, CompressorConfig, save_artifact
-from metacompress_compressor.fingerprint import model_fingerprint
-from metacompress_compressor.mapping import TokenMapping
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -20,6 +17,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from metacompress_compressor.artifact import BaseModelInfo, CompressorConfig, save_artifact
+from metacompress_compressor.fingerprint import model_fingerprint
+from metacompress_compressor.mapping import TokenMapping
+
 IMAGE_SIZE = 64
 PATCH_SIZE = 8
 NUM_VISUAL_TOKENS = (IMAGE_SIZE // PATCH_SIZE) ** 2
@@ -30,7 +31,8 @@ CHAT_TEMPLATE = (
     "{%- for message in messages -%}{{- '<|' + message['role'] + '|>' -}}"
     "{%- if message['content'] is string -%}{{- message['content'] -}}"
     "{%- else -%}{%- for part in message['content'] -%}"
-    "{%- if part['type'] == 'text' -%}{{- part['text'] -}}{%- else -%}{{- '<image>' -}}{%- endif -%}"
+    "{%- if part['type'] == 'text' -%}{{- part['text'] -}}"
+    "{%- else -%}{{- '<image>' -}}{%- endif -%}"
     "{%- endfor -%}{%- endif -%}"
     "{%- if message['role'] == 'assistant' -%}{{- '<|end|>' -}}{%- endif -%}{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
@@ -131,10 +133,25 @@ def _vllm_key(key: str) -> str:
     return f"{head}{prefix}vision_model.{rest}"
 
 
-def save_compressor(folder: Path, model: Path, *, seed: int = 1, **changes: Any) -> Path:
-    """Write an artifact with random weights for a checkpoint; `changes` go to its configuration."""
+def save_compressor(
+    folder: Path, model: Path, *, seed: int = 1, competing: bool = False, **changes: Any
+) -> Path:
+    """Write an artifact with random weights for a checkpoint.
+
+    Args:
+        folder: written to.
+        model: the checkpoint.
+        seed: of the weights.
+        competing: the competing method over 1-D windows, else row softmax over 2-D ones.
+        changes: fields of its configuration.
+    """
     torch.manual_seed(seed)
-    mapping = TokenMapping(HIDDEN_SIZE, 16)
+    mapping = TokenMapping(
+        HIDDEN_SIZE,
+        16,
+        method="competing" if competing else "row_softmax",
+        windows="1d" if competing else "2d",
+    )
     mapping.beta.data.fill_(4.0)
     settings: dict[str, Any] = {
         "positions": "kept",

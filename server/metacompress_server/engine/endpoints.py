@@ -9,15 +9,15 @@ from fastapi.responses import JSONResponse
 from vllm.engine.protocol import EngineClient
 
 from metacompress_server.announce import announce_when_ready
-from metacompress_server.errors import (
+from metacompress_server.error_middleware import (
     ERROR_MIDDLEWARE,
     App,
     Message,
     OpenAIErrors,
     Receive,
-    RequestError,
     Send,
 )
+from metacompress_server.errors import RequestError
 from metacompress_server.metrics import ImageMetrics
 from metacompress_server.plan import load_plan
 from metacompress_server.rope import position_limit

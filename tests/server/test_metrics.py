@@ -1,0 +1,65 @@
+from prometheus_client import CollectorRegistry
+
+from metacompress_server.ledger import PictureTotals
+from metacompress_server.metrics import ImageMetrics
+from metacompress_server.plan import CompressionPlan
+
+PLAN = CompressionPlan(64, 6, None, "0123456789abcdef/6")
+
+
+def images(registry: CollectorRegistry) -> dict[str, float | None]:
+    return {
+        result: registry.get_sample_value(
+            "metacompress_images_total", {"model_name": "m", "result": result}
+        )
+        for result in ("compressed", "reused", "bypassed", "rejected")
+    }
+
+
+def tokens(registry: CollectorRegistry) -> tuple[float | None, float | None]:
+    original, kept = (
+        registry.get_sample_value(
+            "metacompress_image_tokens_total", {"model_name": "m", "stage": stage}
+        )
+        for stage in ("original", "kept")
+    )
+    return original, kept
+
+
+def test_everything_is_there_and_zero_at_the_start() -> None:
+    registry = CollectorRegistry()
+    ImageMetrics("m", PLAN, registry)
+    assert images(registry) == dict.fromkeys(("compressed", "reused", "bypassed", "rejected"), 0.0)
+    assert tokens(registry) == (0.0, 0.0)
+    runs = registry.get_sample_value("metacompress_vision_tower_runs_total", {"model_name": "m"})
+    assert runs == 0.0
+
+
+def test_counters_follow_the_engines_totals() -> None:
+    registry = CollectorRegistry()
+    metrics = ImageMetrics("m", PLAN, registry)
+    metrics.update(PictureTotals(pictures=2, kept_tokens=12, tower_runs=2, reused=0))
+    metrics.update(PictureTotals(pictures=3, kept_tokens=18, tower_runs=2, reused=1))
+    metrics.update(PictureTotals(pictures=3, kept_tokens=18, tower_runs=2, reused=1))
+    metrics.reject(4)
+    counts = {"compressed": 2.0, "reused": 1.0, "bypassed": 0.0, "rejected": 4.0}
+    assert images(registry) == counts
+    assert tokens(registry) == (192.0, 18.0)
+
+
+def test_without_a_compressor_pictures_are_bypassed_and_nothing_is_saved() -> None:
+    registry = CollectorRegistry()
+    metrics = ImageMetrics("m", None, registry)
+    metrics.update(PictureTotals(pictures=1, kept_tokens=64, tower_runs=1, reused=0))
+    assert images(registry)["bypassed"] == 1.0
+    assert tokens(registry) == (64.0, 64.0)
+
+
+def test_build_info_names_version_compressor_and_ratio() -> None:
+    registry = CollectorRegistry()
+    ImageMetrics("m", PLAN, registry)
+    (family,) = [f for f in registry.collect() if f.name == "metacompress_build_info"]
+    (sample,) = family.samples
+    assert sample.value == 1.0
+    assert sample.labels["compressor"] == "0123456789ab"
+    assert sample.labels["ratio"] == "0.0938"

@@ -1,0 +1,1 @@
+"""Looking inside the mapping: a PNG of where each kept token looks."""

@@ -51,14 +51,16 @@ def _content(part: Part) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": part[1]}}
 
 
-def ask(client: OpenAI, dialogue: Dialogue, max_tokens: int = 8, **body: Any) -> ChatCompletion:
-    """Greedy, to the last token asked for, with log-probabilities and token ids."""
+def ask(
+    client: OpenAI, dialogue: Dialogue, max_tokens: int = 8, temperature: float = 0, **body: Any
+) -> ChatCompletion:
+    """Greedy by default, to the last token asked for, with log-probabilities and token ids."""
     extra = {"ignore_eos": True, "return_token_ids": True, **body}
     completion: ChatCompletion = client.chat.completions.create(
         model="tiny",
         messages=dialogue.messages,
         max_tokens=max_tokens,
-        temperature=0,
+        temperature=temperature,
         logprobs=True,
         extra_body=extra,
     )

@@ -1,5 +1,6 @@
 """Starts a server as a user would, in a process of its own, and stops it."""
 
+import functools
 import os
 import signal
 import socket
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +33,13 @@ class RunningServer:
     url: str
     log: Path
 
-    @property
+    @functools.cached_property
     def client(self) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
+
+    def close(self) -> None:
+        """Close the client's connections."""
+        self.client.close()
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of one series on /metrics; fails where there is none."""
@@ -78,7 +83,8 @@ def serve(
     try:
         running = RunningServer(f"http://127.0.0.1:{port}", log)
         _wait_until_ready(running, process)
-        yield running
+        with closing(running):
+            yield running
     finally:
         process.send_signal(signal.SIGTERM)
         try:

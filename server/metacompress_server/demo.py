@@ -2,12 +2,14 @@
 
 import argparse
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from openai import OpenAI, OpenAIError
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -18,13 +20,14 @@ from .demo_server import is_ready, running_server
 
 NUM_PICTURES = 2
 NUM_TURNS = 4
+PLAIN_WIDTH = 110  # columns where the output is no terminal
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit status, 0 if every question got an answer."""
     args = _parse_arguments(argv)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     try:
         dialogues = load_dialogues(args.pictures, NUM_PICTURES, NUM_TURNS)
         with _server(args.url, console) as url:
@@ -81,21 +84,21 @@ def _hold_dialogues(
 
 def dialogue_table(title: str, turns: Sequence[TurnResult]) -> Table:
     """One row per turn: what was asked, answered and right, and what it cost."""
-    table = Table(title=title, title_justify="left")
-    for heading in ("question", "answer", "expected", ""):
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("question", "answer", "", "expected"):
         table.add_column(heading)
-    for heading in ("visual tokens", "kept", "prompt", "cached", "TTFT"):
+    for heading in ("visual\ntokens", "kept", "prompt\ntokens", "cached", "first\ntoken"):
         table.add_column(heading, justify="right", no_wrap=True)
     for turn in turns:
         table.add_row(
             turn.question,
             turn.answer,
-            turn.expected,
             "✓" if turn.is_right else "✗",
+            turn.expected,
             str(turn.image_tokens_original),
             str(turn.image_tokens),
             str(turn.prompt_tokens),
-            "not told" if turn.cached_tokens is None else str(turn.cached_tokens),
+            "?" if turn.cached_tokens is None else str(turn.cached_tokens),
             f"{turn.ttft_s * 1000:.0f} ms",
         )
     return table
@@ -113,4 +116,6 @@ def summary_line(results: Sequence[TurnResult]) -> str:
 
 
 if __name__ == "__main__":
+    # An exception, unlike the default, lets the own server be stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -167,7 +167,7 @@ def turn_result(
     details = usage.prompt_tokens_details
     return TurnResult(
         question=question.text,
-        answer=answer.strip(),
+        answer=" ".join(answer.split()),
         expected=question.expected,
         image_tokens_original=savings["image_tokens_original"],
         image_tokens=savings["image_tokens"],

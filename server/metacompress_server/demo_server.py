@@ -1,6 +1,7 @@
 """Starts `metacompress serve` with the embedded model for the demo, and stops it again."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -37,7 +38,10 @@ def running_server() -> Iterator[str]:
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        process = subprocess.Popen(_command(port), stdout=log, stderr=subprocess.STDOUT)
+        # A group of its own, so that vLLM's worker processes can be ended with it.
+        process = subprocess.Popen(
+            _command(port), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             _wait_until_ready(process, url, log)
             yield url
@@ -67,11 +71,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: IO[str]) 
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     try:
         process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

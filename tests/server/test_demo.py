@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -178,7 +179,8 @@ def test_the_table_shows_each_turn() -> None:
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(demo.dialogue_table("a.png", [turn(), turn(answer="no", cached_tokens=None)]))
     text = console.export_text()
-    for shown in ("where is the fox?", "top left", "256", "25", "42 ms", "✓", "✗", "not told"):
+    assert re.search(r"no +✗ +top left +256 +25 +60 +\? +42 ms", text)
+    for shown in ("where is the fox?", "top left", "256", "25", "42 ms", "✓", "✗"):
         assert shown in text
 
 
@@ -219,6 +221,17 @@ def test_the_own_server_is_ready_inside_and_gone_after(monkeypatch: pytest.Monke
     with demo_server.running_server() as url:
         assert demo_server.is_ready(url)
     assert started[0].poll() is not None
+    assert not demo_server.is_ready(url)
+
+
+def test_a_server_that_does_not_want_to_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{HEALTHY_SERVER}"
+    monkeypatch.setattr(demo_server, "STOP_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(
+        demo_server, "_command", lambda port: [sys.executable, "-c", deaf, f"{port}"]
+    )
+    with demo_server.running_server() as url:
+        pass
     assert not demo_server.is_ready(url)
 
 

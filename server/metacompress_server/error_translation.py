@@ -5,32 +5,17 @@ from typing import Any
 
 from .errors import envelope
 
-# What vLLM says, what OpenAI calls it, and our words where vLLM's carry a library's.
-_KNOWN: tuple[tuple[re.Pattern[str], str, str | None, str | None], ...] = (
-    (re.compile(r"The model `.*` does not exist"), "model_not_found", "model", None),
-    (
-        re.compile(r"maximum context length|maximum model length|prompt's positions"),
-        "context_length_exceeded",
-        "messages",
-        None,
-    ),
-    (re.compile(r"At most \d+ image"), "too_many_images", "messages", None),
-    (
-        re.compile(
-            r"cannot identify image|image file is truncated|broken data stream|Failed to load image"
-        ),
-        "invalid_image",
-        "messages",
-        "a picture in the request could not be read: broken, or not a picture",
-    ),
-    (
-        re.compile(
-            r"[Bb]ase64.(data|encoded|string|alphabet)|Non-base64|Incorrect padding|data URL"
-        ),
-        "invalid_base64_image",
-        "messages",
-        "a picture's data URL does not hold valid base64",
-    ),
+# What vLLM and our own checks inside it say, and what OpenAI calls it: code and parameter.
+_KNOWN = (
+    (re.compile(r"The model `.*` does not exist"), "model_not_found", "model"),
+    (re.compile(r"maximum (context|model) length"), "context_length_exceeded", "messages"),
+    (re.compile(r"^At most \d+ image"), "too_many_images", "messages"),
+    (re.compile(r"^a picture in the request could not be read"), "invalid_image", "messages"),
+    (re.compile(r"does not hold valid base64$"), "invalid_base64_image", "messages"),
+    (re.compile(r"^a picture has too many pixels"), "image_too_large", "messages"),
+    (re.compile(r"^a picture could not be downloaded"), "failed_to_download_image", "messages"),
+    (re.compile(r"^this server takes pictures as"), "invalid_image_url", "messages"),
+    (re.compile(r"^the prompt has \d+ picture placeholders"), "invalid_prompt", "messages"),
 )
 
 # The first complaint of pydantic, as vLLM's handler and as pydantic itself write it.
@@ -58,9 +43,9 @@ def translate(status: int, body: Any) -> dict[str, Any]:
         return envelope(status, message, param, code)
     if status >= 500:
         return envelope(status, _PHRASES[500])
-    for pattern, known_code, known_param, words in _KNOWN:
+    for pattern, known_code, known_param in _KNOWN:
         if pattern.search(message):
-            return envelope(status, words or message, known_param or param, known_code)
+            return envelope(status, message, known_param, known_code)
     return _invalid_value(status, message) or envelope(status, message, param)
 
 

@@ -16,6 +16,7 @@ ARCHITECTURE = "MetaCompressLlavaForConditionalGeneration"
 UNCOMPRESSED = "none"
 _EXECUTORS = "metacompress_server.engine.executor"
 _OUR_PLUGINS = ("metacompress", "metacompress_api")
+_MAX_IMAGE_PIXELS = 40_000_000
 _EMBEDDED_NAME = "metacompress-embedded"
 
 
@@ -139,6 +140,7 @@ def prepare_flags(flags: Flags, target: Target) -> None:
     flags.default("served-model-name", target.name)
     flags.default("limit-mm-per-prompt", '{"image": 16}')
     flags.default("enable-prompt-tokens-details")
+    flags.default("disable-access-log-for-endpoints", "/health,/metrics")
     flags.words += ["--middleware", ERROR_MIDDLEWARE]
     if target.embedded:
         flags.default("no-use-tqdm-on-load")
@@ -165,12 +167,18 @@ def _prepare_cpu_flags(flags: Flags, target: Target) -> None:
 def prepare_environment(target: Target) -> None:
     """Plugins for every process of the server, quiet logs, CPU threads. The user's values stay."""
     os.environ["VLLM_PLUGINS"] = ",".join(_plugins(os.environ.get("VLLM_PLUGINS")))
-    defaults = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+    defaults = {
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_MEDIA_CONNECTOR": "metacompress",
+        "VLLM_MAX_IMAGE_PIXELS": str(_MAX_IMAGE_PIXELS),
+    }
     if target.embedded:
         defaults |= {
             "VLLM_LOGGING_LEVEL": "ERROR",
             "TORCH_CPP_LOG_LEVEL": "ERROR",
-            "PYTHONWARNINGS": "ignore::FutureWarning",
+            "TORCH_LOGS": "-torch._library",
+            "PYTHONWARNINGS": "ignore::FutureWarning,ignore:resource_tracker",
         }
     if Path(target.model).is_dir():
         defaults["HF_HUB_OFFLINE"] = "1"

@@ -26,12 +26,8 @@ def refuse_client_identities(messages: list[dict[str, Any]]) -> None:
                 )
 
 
-def refuse_foreign_urls(messages: list[dict[str, Any]], schemes: tuple[str, ...]) -> None:
-    """Refuse pictures that the server would have to fetch, unless it was started to fetch them.
-
-    Args:
-        messages: of the request.
-        schemes: accepted beginnings of a picture's URL, `data:` for data URLs.
+def refuse_unknown_parts(messages: list[dict[str, Any]]) -> None:
+    """Refuse content that is neither text nor a picture: vLLM takes more, this model does not.
 
     Raises:
         RequestError: naming the part.
@@ -39,21 +35,16 @@ def refuse_foreign_urls(messages: list[dict[str, Any]], schemes: tuple[str, ...]
     for i, message in enumerate(messages):
         parts = message.get("content")
         for j, part in enumerate(parts if isinstance(parts, list) else []):
-            url = _picture_url(part)
-            if url is not None and not url.lower().startswith(schemes):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in _PARTS:
                 raise RequestError(
-                    f"this server takes pictures as {' or '.join(schemes)} URLs",
-                    param=f"messages[{i}].content[{j}].image_url.url",
-                    code="invalid_image_url",
+                    f"content parts are {' or '.join(_PARTS)}, not {kind!r}",
+                    param=f"messages[{i}].content[{j}].type",
+                    code="invalid_value",
                 )
 
 
-def _picture_url(part: Any) -> str | None:
-    if not isinstance(part, dict) or part.get("type") not in ("image_url", "input_image"):
-        return None
-    image = part.get("image_url")
-    url = image.get("url") if isinstance(image, dict) else image
-    return url if isinstance(url, str) else None
+_PARTS = ("text", "image_url", "refusal")
 
 
 def neutralise_placeholders(value: Any, placeholder: str) -> Any:

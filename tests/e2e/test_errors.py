@@ -1,6 +1,8 @@
 """What a client gets for a request that cannot be served; the server answers the next one."""
 
 import base64
+import io
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,6 +10,7 @@ import httpx
 import pytest
 from openai import BadRequestError, NotFoundError
 from PIL.Image import Image
+from PIL.Image import new as new_image
 from running_server import RunningServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -69,6 +72,34 @@ def test_a_broken_picture(server: RunningServer, broken: str, code: str, stream:
     before = server.metric("metacompress_images_total", result="rejected")
     refused(post(server, messages=user(image_part(broken)), stream=stream), 400, code)
     assert server.metric("metacompress_images_total", result="rejected") == before + 1
+
+
+@pytest.mark.parametrize("route", ["chat/completions", "responses"])
+def test_no_address_of_a_client_is_ever_opened(server: RunningServer, route: str) -> None:
+    """A listener on the address hears nothing, whatever the route and the spelling."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.5)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/x.png"
+        chat = {"messages": user(image_part(address))}
+        content = [{"type": "input_image", "image_url": address}]
+        responses = {"input": [{"role": "user", "content": content}]}
+        body = {"model": "tiny", **(chat if route == "chat/completions" else responses)}
+        answer = httpx.post(f"{server.url}/v1/{route}", json=body)
+        refused(answer, 400, "invalid_image_url")
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+def test_a_picture_of_too_many_pixels(server: RunningServer) -> None:
+    buffer = io.BytesIO()
+    new_image("1", (30_000, 30_000)).save(buffer, "PNG")
+    answer = post(server, messages=user(image_part(data(buffer.getvalue()))))
+    refused(answer, 400, "image_too_large")
+
+
+def test_truncation_that_would_cut_a_picture(server: RunningServer, url: str) -> None:
+    answer = post(server, messages=user(image_part(url)), truncate_prompt_tokens=5)
+    refused(answer, 400, "invalid_prompt")
 
 
 def test_a_truncated_picture(server: RunningServer, url: str) -> None:

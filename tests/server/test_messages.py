@@ -7,7 +7,7 @@ from metacompress_server.messages import (
     count_images,
     neutralise_placeholders,
     refuse_client_identities,
-    refuse_foreign_urls,
+    refuse_unknown_parts,
 )
 
 
@@ -41,24 +41,20 @@ def test_a_client_identity_is_refused_by_place() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1/x.png", "https://example.com/x.png", "file:///etc/passwd", "x.png"]
+    "part",
+    [
+        {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}},
+        {"type": "image_embeds", "image_embeds": "AAAA"},
+        {"type": "image_pil", "image_pil": "x"},
+        {"image_url": "http://127.0.0.1/"},
+        "just a string",
+    ],
 )
-def test_only_data_urls_pass_unless_the_server_may_fetch(url: str) -> None:
-    refuse_foreign_urls([message(picture())], ("data:",))
+def test_content_is_text_or_pictures(part: Any) -> None:
+    refuse_unknown_parts([message(picture(), {"type": "text", "text": "x"})])
     with pytest.raises(RequestError) as refused:
-        refuse_foreign_urls([message(picture(url))], ("data:",))
-    assert refused.value.param == "messages[0].content[0].image_url.url"
-    assert url not in refused.value.message
-
-
-def test_https_passes_where_the_server_may_fetch() -> None:
-    refuse_foreign_urls([message(picture("HTTPS://example.com/x.png"))], ("data:", "https:"))
-
-
-def test_the_short_spelling_of_a_picture_url_is_checked_too() -> None:
-    part = {"type": "input_image", "image_url": "http://127.0.0.1/"}
-    with pytest.raises(RequestError):
-        refuse_foreign_urls([message(part)], ("data:",))
+        refuse_unknown_parts([{"role": "user", "content": "x"}, message(picture(), part)])
+    assert refused.value.param == "messages[1].content[1].type"
 
 
 def test_pictures_are_counted_over_all_messages() -> None:

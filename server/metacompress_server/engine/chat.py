@@ -5,7 +5,6 @@ import uuid
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import aiohttp
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponse
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
@@ -16,7 +15,7 @@ from metacompress_server.messages import (
     count_images,
     neutralise_placeholders,
     refuse_client_identities,
-    refuse_foreign_urls,
+    refuse_unknown_parts,
 )
 from metacompress_server.usage import ImageUsage
 
@@ -61,7 +60,7 @@ class CompressingChat(OpenAIServingChat):
         self, request: "ChatCompletionRequest", raw_request: "Request | None"
     ) -> Answer:
         refuse_client_identities(request.messages)
-        refuse_foreign_urls(request.messages, self.desk.url_schemes)
+        refuse_unknown_parts(request.messages)
         request.messages = neutralise_placeholders(request.messages, self.desk.placeholder)
         ticket = uuid.uuid4().hex
         request.vllm_xargs = {**(request.vllm_xargs or {}), TICKET: ticket}
@@ -76,14 +75,7 @@ class CompressingChat(OpenAIServingChat):
 
     async def render_chat_request(self, request: "ChatCompletionRequest") -> Any:
         """As vLLM; notes the pictures and lets the answer end where the model's positions end."""
-        try:
-            rendered = await super().render_chat_request(request)
-        except (OSError, aiohttp.ClientError) as error:
-            raise RequestError(
-                "a picture could not be downloaded",
-                param="messages",
-                code="failed_to_download_image",
-            ) from error
+        rendered = await super().render_chat_request(request)
         if isinstance(rendered, ErrorResponse):
             return rendered
         _, (prompt,) = rendered

@@ -70,16 +70,8 @@ def _desk(engine: EngineClient, model_name: str) -> PictureDesk:
         plan=plan,
         placeholder=_placeholder(engine, model_config),
         max_positions=position_limit(model_config.hf_text_config.to_dict()),
-        url_schemes=_url_schemes(model_config),
         counted=is_counting(backend),
     )
-
-
-def _url_schemes(model_config: "ModelConfig") -> tuple[str, ...]:
-    """Data URLs; others only where a flag of vLLM names what may be fetched."""
-    domains = ("https:", "http:") if model_config.allowed_media_domains else ()
-    files = ("file:",) if model_config.allowed_local_media_path else ()
-    return ("data:", *domains, *files)
 
 
 def _placeholder(engine: EngineClient, model_config: "ModelConfig") -> str:

@@ -18,7 +18,6 @@ class PictureDesk:
 
     plan: None where pictures are served uncompressed.
     placeholder: the tokenizer's picture token.
-    url_schemes: beginnings of the picture URLs that clients may send.
     counted: whether the engine's executor keeps a ledger.
     """
 
@@ -27,7 +26,6 @@ class PictureDesk:
     plan: CompressionPlan | None
     placeholder: str
     max_positions: int
-    url_schemes: tuple[str, ...]
     counted: bool
 
     def room_for_answer(self, num_tokens: int, num_pictures: int) -> int:

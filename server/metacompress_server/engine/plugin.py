@@ -1,16 +1,18 @@
-"""Entry point of vLLM's general plugins: makes the compressing models known in every process."""
+"""Entry point of vLLM's general plugins: makes our parts known in every process."""
 
 ARCHITECTURE = "MetaCompressLlavaForConditionalGeneration"
 _MODEL = "metacompress_server.engine.llava:MetaCompressLlavaForConditionalGeneration"
 
 
 def register() -> None:
-    """Register the model by name and its configuration hook. Cheap, and safe to call again."""
+    """Register model, configuration hook and media connector. Cheap, and safe to call again."""
     from vllm import ModelRegistry
     from vllm.model_executor.models.config import MODELS_CONFIG_MAP
 
     from .configuration import MetaCompressConfig
+    from .media import register_media_connector
 
     if ARCHITECTURE not in ModelRegistry.get_supported_archs():
         ModelRegistry.register_model(ARCHITECTURE, _MODEL)
     MODELS_CONFIG_MAP[ARCHITECTURE] = MetaCompressConfig
+    register_media_connector()

@@ -74,10 +74,11 @@ class CompressingProcessor(LlavaMultiModalProcessor):
         """As in vLLM, and refuse what the model cannot take.
 
         Raises:
-            VLLMValidationError: something else than pictures, or positions that would pass the
-                model's limit. Answered with status 400.
+            VLLMValidationError: something else than pictures, more or fewer placeholders than
+                pictures, or positions beyond the model's limit. Answered with status 400.
         """
         _refuse_all_but_pictures(inputs)
+        self._match_placeholders(inputs)
         prompt = super().apply(inputs, timing_ctx)
         num_tokens = len(prompt["prompt_token_ids"])
         num_pictures = len(prompt["mm_placeholders"].get("image", []))
@@ -91,6 +92,15 @@ class CompressingProcessor(LlavaMultiModalProcessor):
                 f"{self.info.plan.num_visual_tokens} positions. Send fewer pictures or less text.",
             )
         return prompt
+
+    def _match_placeholders(self, inputs: ProcessorInputs) -> None:
+        """Typed into text, or cut off by truncation, a placeholder would move every picture."""
+        placeholders = inputs.prompt.count(self.info.get_hf_config().image_token_index)
+        pictures = inputs.mm_data_items.get_all_counts().get("image", 0)
+        if placeholders != pictures:
+            raise VLLMValidationError(
+                f"the prompt has {placeholders} picture placeholders for {pictures} pictures"
+            )
 
 
 def _refuse_all_but_pictures(inputs: ProcessorInputs) -> None:

@@ -1,6 +1,7 @@
 """The `metacompress` command: each subcommand imports what it needs when it runs."""
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 
@@ -8,6 +9,11 @@ _DESCRIPTION = """\
 Serve and train MetaCompress: a picture's visual tokens are compressed once, by a learned mapping
 that sees the picture alone, and every later turn of the dialogue reuses them.
 """
+
+_OF_COMPRESSOR = {
+    "train": ("metacompress_compressor.training.cli", "train a compressor for a model"),
+    "inspect": ("metacompress_compressor.inspection.cli", "draw what is kept of a picture"),
+}
 
 _SERVE = """\
 Start an OpenAI-compatible server (vLLM) that compresses pictures.
@@ -35,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .launcher import vllm_help
 
         return vllm_help()
-    parser, serve = _parser(arguments[:1] == ["train"])
+    parser, serve = _parser(arguments[0] if arguments else "")
     if arguments[:1] == ["serve"] and not {"-h", "--help"} & set(arguments):
         return _serve(serve, arguments[1:])
     parsed = parser.parse_args(arguments)
@@ -43,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser(with_train: bool) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+def _parser(chosen: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     parser = argparse.ArgumentParser(prog="metacompress", description=_DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser(
@@ -60,12 +66,12 @@ def _parser(with_train: bool) -> tuple[argparse.ArgumentParser, argparse.Argumen
         metavar="DIR|none",
         help="folder of the artifact, or `none` for all visual tokens; needed with MODEL",
     )
-    train = commands.add_parser("train", help="train a compressor for a model")
-    if with_train:
-        from metacompress_compressor.training import cli as training
-
-        training.add_arguments(train)
-        train.set_defaults(run=training.run)
+    for name, (module, purpose) in _OF_COMPRESSOR.items():
+        command = commands.add_parser(name, help=purpose)
+        if name == chosen:
+            implementation = importlib.import_module(module)
+            implementation.add_arguments(command)
+            command.set_defaults(run=implementation.run)
     return parser, serve
 
 

@@ -139,15 +139,6 @@ def test_a_model_on_the_hub_may_be_downloaded(monkeypatch: pytest.MonkeyPatch) -
     assert "metacompress_api" in os.environ["VLLM_PLUGINS"].split(",")
 
 
-def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["serve", "--help"])
-    assert ended.value.code == 0
-    text = capsys.readouterr().out
-    for word in ("--compressor", "none", "127.0.0.1:8000", "vllm serve", "Exit status 2"):
-        assert word in text
-
-
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

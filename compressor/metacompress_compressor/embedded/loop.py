@@ -50,7 +50,7 @@ def run_stage(stage: Stage, student: Student, folder: Path, seed: int) -> None:
         seed: Seed of all data and noise.
     """
     path = folder / f"{stage.name}.pt"
-    optimizer = torch.optim.AdamW(stage.parameters(), lr=stage.learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(stage.parameters(), lr=stage.learning_rate, betas=(0.9, 0.98))
     first = 0
     if path.exists():
         state = torch.load(path, weights_only=True)

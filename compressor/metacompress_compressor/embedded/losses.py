@@ -31,8 +31,13 @@ def answer_logits(
     """
     language = model.model.language_model
     embeddings = insert_visual(language.embed_tokens(batch.ids), visual, batch.visual_start)
+    # Without an explicit mask, transformers takes a jump in the positions for a new sequence packed
+    # into the same row, and the answers could not see the picture.
     hidden = language(
-        inputs_embeds=embeddings, position_ids=batch.positions, use_cache=False
+        inputs_embeds=embeddings,
+        position_ids=batch.positions,
+        attention_mask=torch.ones_like(batch.ids),
+        use_cache=False,
     ).last_hidden_state
     wanted = batch.labels != IGNORED
     return model.lm_head(hidden[wanted]).float(), batch.labels[wanted]

@@ -15,14 +15,9 @@ from transformers import PreTrainedTokenizerFast
 from metacompress_compressor.scenes import Turn
 
 from .architecture import NUM_VISUAL_TOKENS
-from .tokenizer import ASSISTANT, IMAGE, SYSTEM, USER
+from .tokenizer import ASSISTANT, IMAGE, SYSTEM, SYSTEM_PROMPTS, USER
 
 IGNORED: Final = -100
-SYSTEM_PROMPTS: Final = (
-    "You are a helpful assistant.",
-    "Answer in one short sentence.",
-    "Be brief.",
-)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """Symbolic pictures: patch embeddings made from labels, to learn language without pixels.
 
 The language model first learns to answer from these; the projector then learns to produce them
-from pixels. An object's embedding is that of its word, so the patch that shows a fox and the word
-"fox" are alike from the start.
+from pixels. A patch is embedded as the sum of the words that describe it, so the patch that shows
+a small fox at the top and the words "small", "fox" and "top" are alike from the start.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,29 +17,38 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from metacompress_compressor.scenes import OBJECTS
+from metacompress_compressor.scenes import CELL_NAMES, OBJECTS
+from metacompress_compressor.scenes.layout import BACKGROUNDS
 
+from .initial import word_id
 from .labels import LABELS
+
+#: Label -> the words of each class; "middle" has no word.
+_WORDS: Final = {
+    "object": ("", *OBJECTS),
+    "cell": ("", *CELL_NAMES),
+    "size": ("", "small", "big"),
+    "background": tuple(BACKGROUNDS),
+}
+#: Every patch shows the background: half weight keeps it from hiding what tells patches apart.
+_WEIGHT: Final = {"object": 1.0, "cell": 1.0, "size": 1.0, "background": 0.5}
+_MIDDLE_STD: Final = 0.5
 
 
 class SymbolTable(nn.Module):
-    """Embeds patch labels: the object's word embedding plus a learned vector per other label."""
+    """Embeds patch labels: the sum of their words, and a learned vector for an object's middle."""
 
-    word_ids: Tensor
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, hidden_size: int) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, vocab_size: int, hidden_size: int
+    ) -> None:
         super().__init__()
-        words = [tokenizer.encode(f" {name}", add_special_tokens=False)[0] for name in OBJECTS]
-        self.register_buffer("word_ids", torch.tensor([0, *words]))
-        self.tables = nn.ModuleDict(
-            {
-                name: nn.Embedding(count, hidden_size)
-                for name, count in LABELS.items()
-                if name != "object"
-            }
-        )
-        for table in self.tables.values():
-            nn.init.normal_(table.weight, std=0.04)  # type: ignore[arg-type]
+        for name, classes in _WORDS.items():
+            bags = torch.zeros(len(classes), vocab_size)
+            for row, words in enumerate(classes):
+                for word in words.split():
+                    bags[row, word_id(tokenizer, f" {word}")] = _WEIGHT[name]
+            self.register_buffer(name, bags, persistent=False)
+        self.middle = nn.Parameter(_MIDDLE_STD * torch.randn(LABELS["middle"], hidden_size))
 
     def forward(self, labels: Tensor, word_embeddings: Tensor) -> Tensor:
         """Embeds labels.
@@ -50,11 +60,11 @@ class SymbolTable(nn.Module):
         Returns:
             `[B, V, d]`.
         """
-        objects = labels[..., 0]
-        embedded = word_embeddings[self.word_ids[objects]] * (objects > 0)[..., None]
-        for column, name in enumerate(LABELS):
-            if name != "object":
-                embedded = embedded + self.tables[name](labels[..., column])
+        columns = dict(zip(LABELS, labels.unbind(-1), strict=True))
+        embedded = self.middle[columns["middle"]]
+        for name in _WORDS:
+            table = self.get_buffer(name) @ word_embeddings
+            embedded = embedded + table[columns[name]]
         return embedded
 
 

@@ -19,6 +19,12 @@ ASSISTANT: Final = "<|assistant|>"
 SYSTEM: Final = "<|system|>"
 IMAGE: Final = "<image>"
 VOCAB_SIZE: Final = 1024
+#: System prompts that training mixes in, so that one is no surprise to the model.
+SYSTEM_PROMPTS: Final = (
+    "You are a helpful assistant.",
+    "Answer in one short sentence.",
+    "Be brief.",
+)
 
 #: One message: its role token, its pictures, its text. An assistant's message ends with `END`.
 CHAT_TEMPLATE: Final = (
@@ -37,8 +43,12 @@ CHAT_TEMPLATE: Final = (
 )
 
 
-def _corpus() -> list[str]:
-    """Sentences of the scenes, and every word that a sentence may hold, each many times."""
+def _words() -> list[str]:
+    """Every word, with its leading space if it has one, that questions and answers are made of.
+
+    Sorted and without repetition, so that the tokenizer depends on the words alone and not on how
+    often, or in which order, dialogues happen to use them.
+    """
     rng = random.Random(0)
     sentences = [
         text
@@ -46,9 +56,11 @@ def _corpus() -> list[str]:
         for turn in sample_dialogue(rng, 10).turns
         for text in (turn.question, turn.answer)
     ]
-    words = [*OBJECTS, *CATEGORIES, *CATEGORIES.values(), *BACKGROUNDS, *NUMBERS]
-    words += [word for cell in CELL_NAMES for word in cell.split()]
-    return sentences + [f"the {word}." for word in words for _ in range(20)]
+    names = [*OBJECTS, *CATEGORIES, *CATEGORIES.values(), *BACKGROUNDS, *NUMBERS, *CELL_NAMES]
+    sentences += [f" {name} " for name in names] + list(SYSTEM_PROMPTS)
+    split = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
+    decode = decoders.ByteLevel().decode
+    return sorted({decode([piece]) for text in sentences for piece, _ in split(text)})
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -65,8 +77,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         special_tokens=[PAD, END, USER, ASSISTANT, SYSTEM, IMAGE],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
+        min_frequency=1,
     )
-    tokenizer.train_from_iterator(_corpus(), trainer)
+    tokenizer.train_from_iterator(_words(), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

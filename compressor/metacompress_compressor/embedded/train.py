@@ -1,55 +1,72 @@
 """Trains the embedded model from nothing; `--help` tells how.
 
-Four stages, each resumable: the tower learns to see, the language model to answer from symbolic
-pictures, the projector to turn the one into the other, and then all of it learns together.
+Five stages, each resumable: the tower learns to see, the language model to answer from symbolic
+pictures, first short and then long dialogues, the projector to turn the one into the other, and
+then all of it learns together.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import torch
 
 from .loop import run_stage
-from .stages import AlignmentStage, JointStage, LanguageStage, Stage, Student, TowerStage
+from .stages import (
+    AlignmentStage,
+    JointStage,
+    LanguageStage,
+    Stage,
+    Student,
+    TowerStage,
+    dialogue_stage,
+)
 
-#: Stage -> prefixes of the weights that it hands on to the later stages.
-_HANDED_ON: Final = {
+_LANGUAGE: Final = ("model.model.language_model.", "model.lm_head.", "symbols.")
+#: Stage -> its steps, the stages whose weights it starts from, and the weights it hands on.
+STEPS: Final = {"tower": 1600, "language": 2400, "dialogue": 600, "alignment": 150, "joint": 900}
+_BUILDS_ON: Final = {
+    "tower": (),
+    "language": (),
+    "dialogue": ("language",),
+    "alignment": ("tower", "dialogue"),
+    "joint": ("tower", "dialogue", "alignment"),
+}
+_HANDS_ON: Final = {
     "tower": ("model.model.vision_tower.", "heads."),
-    "language": ("model.model.language_model.", "model.lm_head.", "symbols."),
+    "language": _LANGUAGE,
+    "dialogue": _LANGUAGE,
     "alignment": ("model.model.multi_modal_projector.",),
 }
-STEPS: Final = {"tower": 1600, "language": 1600, "alignment": 150, "joint": 900}
 
 
 def make_stage(name: str, student: Student, steps: int) -> Stage:
     """The stage of a name, a key of `STEPS`."""
-    stages = {
+    stages: dict[str, Callable[[Student, int], Stage]] = {
         "tower": TowerStage,
         "language": LanguageStage,
+        "dialogue": dialogue_stage,
         "alignment": AlignmentStage,
         "joint": JointStage,
     }
-    stage: Stage = stages[name](student, steps)
-    return stage
+    return stages[name](student, steps)
 
 
 def load_earlier_stages(student: Student, folder: Path, name: str) -> None:
-    """Takes over what the stages before `name` have learned.
+    """Takes over what the stages that `name` builds on have learned.
 
     Raises:
-        FileNotFoundError: A stage that this one builds on has no checkpoint.
+        FileNotFoundError: One of them has no checkpoint.
     """
-    for earlier in list(STEPS)[: list(STEPS).index(name)]:
-        if name in ("tower", "language"):
-            continue
+    for earlier in _BUILDS_ON[name]:
         path = folder / f"{earlier}.pt"
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: stage {name} builds on stage {earlier}")
         state = torch.load(path, weights_only=True)["student"]
-        wanted = {key: value for key, value in state.items() if key.startswith(_HANDED_ON[earlier])}
+        wanted = {key: value for key, value in state.items() if key.startswith(_HANDS_ON[earlier])}
         student.load_state_dict(wanted, strict=False)
 
 

@@ -1,4 +1,8 @@
-"""Kinds of question about a scene, each with one exact answer."""
+"""Kinds of question about a scene, each with one exact answer.
+
+An answer is a sentence that names what it speaks of before it tells something about it. That is
+pleasant to read, and far easier to learn: what must be looked up stands right beside the answer.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,23 @@ Asker = Callable[[Scene, random.Random, "str | None"], "Turn | None"]
 
 
 def _what(item: Placement | None) -> str:
-    return f"It is {OBJECTS[item.name].with_article}." if item else "Nothing is there."
+    return OBJECTS[item.name].with_article if item else "nothing"
+
+
+def _where_answer(item: Placement) -> str:
+    return f"The {item.name} is at the {CELL_NAMES[item.cell]}."
+
+
+def _size_answer(item: Placement) -> str:
+    return f"The {item.name} is {_size(item)}."
+
+
+def _size(item: Placement) -> str:
+    return "big" if item.big else "small"
+
+
+def _neighbour_answer(anchor: Placement, direction: str, found: Placement | None) -> str:
+    return f"{direction.capitalize()} the {anchor.name} is {_what(found)}."
 
 
 def _name(item: Placement | None) -> str | None:
@@ -48,13 +68,14 @@ def _ask_at(scene: Scene, rng: random.Random, _: str | None) -> Turn:
     cell = rng.choice(empty if rng.random() < 0.15 else occupied)
     question = rng.choice(("What is at the {}?", "What do you see at the {}?"))
     item = scene.at(cell)
-    return Turn("at", question.format(CELL_NAMES[cell]), _what(item), _name(item))
+    answer = f"At the {CELL_NAMES[cell]} is {_what(item)}."
+    return Turn("at", question.format(CELL_NAMES[cell]), answer, _name(item))
 
 
 def _ask_where(scene: Scene, rng: random.Random, _: str | None) -> Turn:
     item = rng.choice(scene.objects)
     question = rng.choice(("Where is the {}?", "Where do you see the {}?")).format(item.name)
-    return Turn("where", question, f"It is at the {CELL_NAMES[item.cell]}.", item.name)
+    return Turn("where", question, _where_answer(item), item.name)
 
 
 def _ask_count(scene: Scene, rng: random.Random, _: str | None) -> Turn:
@@ -96,7 +117,8 @@ def _ask_neighbour(scene: Scene, rng: random.Random, _: str | None) -> Turn:
     anchor = rng.choice(scene.objects)
     direction = _choose_direction(scene, rng, anchor)
     found = scene.neighbour(anchor, direction)
-    return Turn("neighbour", f"What is {direction} the {anchor.name}?", _what(found), _name(found))
+    question = f"What is {direction} the {anchor.name}?"
+    return Turn("neighbour", question, _neighbour_answer(anchor, direction, found), _name(found))
 
 
 def _ask_compare(scene: Scene, rng: random.Random, _: str | None) -> Turn | None:
@@ -104,12 +126,12 @@ def _ask_compare(scene: Scene, rng: random.Random, _: str | None) -> Turn | None
     small = [item for item in scene.objects if not item.big]
     if not big or not small:
         return None
-    pair = [rng.choice(big), rng.choice(small)]
-    rng.shuffle(pair)
+    first, second = rng.sample([rng.choice(big), rng.choice(small)], 2)
     word = rng.choice(("bigger", "smaller"))
-    right = pair[0].big == (word == "bigger")
-    question = f"Is the {pair[0].name} {word} than the {pair[1].name}?"
-    return Turn("compare", question, "Yes, it is." if right else "No, it is not.")
+    question = f"Is the {first.name} {word} than the {second.name}?"
+    sizes = f"The {first.name} is {_size(first)} and the {second.name} is {_size(second)}"
+    verdict = "yes" if first.big == (word == "bigger") else "no"
+    return Turn("compare", question, f"{sizes}, so {verdict}.")
 
 
 def _ask_size(scene: Scene, rng: random.Random, _: str | None) -> Turn:
@@ -117,13 +139,9 @@ def _ask_size(scene: Scene, rng: random.Random, _: str | None) -> Turn:
     return Turn("size", f"Is the {item.name} big or small?", _size_answer(item), item.name)
 
 
-def _size_answer(item: Placement) -> str:
-    return f"It is {'big' if item.big else 'small'}."
-
-
 def _ask_background(scene: Scene, rng: random.Random, _: str | None) -> Turn:
     question = rng.choice(("What color is the background?", "Which color is the background?"))
-    return Turn("background", question, f"It is {scene.background}.")
+    return Turn("background", question, f"The background is {scene.background}.")
 
 
 def _ask_follow_up(scene: Scene, rng: random.Random, referent: str | None) -> Turn | None:
@@ -132,13 +150,13 @@ def _ask_follow_up(scene: Scene, rng: random.Random, referent: str | None) -> Tu
         return None
     topic = rng.choice(("neighbour", "neighbour", "where", "size"))
     if topic == "where":
-        answer = f"It is at the {CELL_NAMES[item.cell]}."
-        return Turn("follow_up", "And where is it?", answer, item.name)
+        return Turn("follow_up", "And where is it?", _where_answer(item), item.name)
     if topic == "size":
         return Turn("follow_up", "Is it big or small?", _size_answer(item), item.name)
     direction = _choose_direction(scene, rng, item)
     found = scene.neighbour(item, direction)
-    return Turn("follow_up", f"And what is {direction} it?", _what(found), _name(found))
+    answer = _neighbour_answer(item, direction, found)
+    return Turn("follow_up", f"And what is {direction} it?", answer, _name(found))
 
 
 #: Kind of question -> how to ask it.

@@ -3,18 +3,38 @@ import random
 import numpy as np
 import torch
 
+from metacompress_compressor.embedded.initial import word_id
 from metacompress_compressor.embedded.labels import patch_labels
 from metacompress_compressor.embedded.symbols import choose_patches, stack_labels
-from metacompress_compressor.scenes import OBJECTS, sample_scene
+from metacompress_compressor.scenes import CELL_NAMES, OBJECTS, sample_scene
+from metacompress_compressor.scenes.layout import BACKGROUNDS
 
 
-def test_an_object_is_embedded_as_its_word(student):
+def test_a_patch_is_embedded_as_the_words_that_describe_it(student):
     words = student.model.model.language_model.embed_tokens.weight
     fox = list(OBJECTS).index("fox") + 1
-    labels = torch.tensor([[[fox, 3, 1, 0, 2], [0, 3, 1, 0, 2]]])
+    top_right = CELL_NAMES.index("top right") + 1
+    blue = list(BACKGROUNDS).index("blue")
+    labels = torch.tensor([[[fox, top_right, 1, 0, blue], [0, 0, 0, 0, blue]]])
     embedded = student.symbolic(labels)
-    word = student.tokenizer.encode(" fox", add_special_tokens=False)[0]
-    torch.testing.assert_close(embedded[0, 0] - embedded[0, 1], words[word])
+    ids = [word_id(student.tokenizer, f" {word}") for word in ("fox", "top", "right", "small")]
+    described = words[ids].sum(dim=0)
+    torch.testing.assert_close(embedded[0, 0] - embedded[0, 1], described)
+
+
+def test_words_of_one_sort_start_alike_and_attention_looks_for_its_like(student):
+    language = student.model.model.language_model
+    words = torch.nn.functional.normalize(language.embed_tokens.weight.detach(), dim=-1)
+
+    def likeness(first: str, second: str) -> float:
+        one, two = (words[word_id(student.tokenizer, word)] for word in (first, second))
+        return (one @ two).item()
+
+    assert likeness(" fox", " animals") > likeness(" fox", " tools") + 0.15
+    assert likeness(" blue", " color") > likeness(" blue", " big") + 0.15
+    attention = language.layers[0].self_attn
+    assert torch.equal(attention.q_proj.weight, attention.k_proj.weight)
+    assert torch.equal(attention.o_proj.weight, attention.v_proj.weight.T)
 
 
 def test_chosen_patches_always_hold_every_middle():

@@ -1,7 +1,11 @@
+import random
+import re
+
 import pytest
 
+from metacompress_compressor.embedded import tokenizer as module
 from metacompress_compressor.embedded.tokenizer import build_tokenizer
-from metacompress_compressor.scenes import OBJECTS
+from metacompress_compressor.scenes import OBJECTS, sample_dialogue
 
 
 @pytest.fixture(scope="module")
@@ -9,10 +13,20 @@ def tokenizer():
     return build_tokenizer()
 
 
-def test_every_object_is_one_token(tokenizer):
-    ids = [tokenizer.encode(f" {name}", add_special_tokens=False) for name in OBJECTS]
-    assert all(len(row) == 1 for row in ids)
-    assert len({row[0] for row in ids}) == len(OBJECTS)
+def test_every_word_of_the_scenes_is_one_token(tokenizer):
+    rng = random.Random(1)
+    texts = [turn.question for _ in range(50) for turn in sample_dialogue(rng, 10).turns]
+    texts += [turn.answer for _ in range(50) for turn in sample_dialogue(rng, 10).turns]
+    texts += [f"Is the {name}" for name in OBJECTS]
+    for text in texts:
+        words = re.findall(r" ?\w+|[.,?]", text)
+        assert len(tokenizer.encode(text, add_special_tokens=False)) == len(words)
+
+
+def test_the_tokenizer_is_the_same_however_dialogues_are_drawn(tokenizer, monkeypatch):
+    shuffled = random.Random(7)
+    monkeypatch.setattr(module.random, "Random", lambda _: shuffled)
+    assert build_tokenizer().get_vocab() == tokenizer.get_vocab()
 
 
 @pytest.mark.parametrize("text", ["Hello wörld, 42 \N{FOX FACE}!", "It is a fox.", "  spaces\n\t"])

@@ -16,7 +16,7 @@ from metacompress_compressor.embedded.train import STEPS, load_earlier_stages, m
 
 STAGES = {
     "tower": lambda student: TowerStage(student, 2, batch_size=2),
-    "language": lambda student: LanguageStage(student, 2, batch_size=2, num_turns=2),
+    "language": lambda student: LanguageStage(student, 2, batch_size=2, varied=True),
     "alignment": lambda student: AlignmentStage(student, 2, batch_size=2),
     "joint": lambda student: JointStage(student, 2, batch_size=2, num_turns=2),
 }
@@ -63,7 +63,7 @@ def _stop_after(loss, calls):
 
 def test_later_stages_take_over_what_earlier_ones_learned(tmp_path):
     parts = {}
-    for name in ("tower", "language", "alignment"):
+    for name in ("tower", "dialogue", "alignment"):
         torch.manual_seed(len(name))
         parts[name] = Student()
         torch.save({"student": parts[name].state_dict(), "step": 1}, tmp_path / f"{name}.pt")
@@ -72,7 +72,7 @@ def test_later_stages_take_over_what_earlier_ones_learned(tmp_path):
     model = student.model.model
     for name, part in (
         ("tower", "vision_tower"),
-        ("language", "language_model"),
+        ("dialogue", "language_model"),
         ("alignment", "multi_modal_projector"),
     ):
         taken = getattr(model, part).state_dict()

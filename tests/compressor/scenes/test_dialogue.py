@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import pytest
@@ -17,7 +18,7 @@ def test_follow_ups_follow_a_turn_with_a_referent_and_tell_something_new():
     rng = random.Random(4)
     for _ in range(300):
         turns = sample_dialogue(rng, 5).turns
-        for before, turn in zip(turns, turns[1:], strict=False):
+        for before, turn in itertools.pairwise(turns):
             if turn.kind == "follow_up":
                 assert before.referent is not None
                 assert (turn.answer, turn.referent) != (before.answer, before.referent)

@@ -83,3 +83,21 @@ class PictureLedger:
         """The totals, and under `encoded` the pictures encoded for `ticket` (None: not known)."""
         encoded = None if ticket is None else self._encoded_by_ticket.get(ticket)
         return {**asdict(self.totals), "encoded": None if encoded is None else len(encoded)}
+
+
+def merge_reports(
+    reports: Iterable[Mapping[str, int | None]],
+) -> tuple[PictureTotals, int | None]:
+    """The reports of several engines as one; a ticket is known to the engine that had its request.
+
+    Returns:
+        The totals, and the pictures encoded for the ticket (None: no engine knows it).
+    """
+    totals, encoded = PictureTotals(), None
+    for report in reports:
+        for name, count in report.items():
+            if name == "encoded":
+                encoded = count if encoded is None else encoded
+            else:
+                setattr(totals, name, getattr(totals, name) + count)
+    return totals, encoded

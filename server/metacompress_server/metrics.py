@@ -58,7 +58,9 @@ class ImageMetrics:
         info.labels(model_name, version("metacompress"), *_describe(plan)).set(1)
 
     def update(self, totals: PictureTotals) -> None:
-        """Bring the counters up to the engine's totals."""
+        """Bring the counters up to the engine's totals; totals older than the last are no news."""
+        if totals.pictures < self._seen.pictures or totals.reused < self._seen.reused:
+            return
         seen, self._seen = self._seen, totals
         runs = totals.tower_runs - seen.tower_runs
         kept = totals.kept_tokens - seen.kept_tokens

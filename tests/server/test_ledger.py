@@ -1,4 +1,4 @@
-from metacompress_server.ledger import PictureLedger, PictureTotals
+from metacompress_server.ledger import PictureLedger, PictureTotals, merge_reports
 
 
 def test_a_picture_runs_through_the_tower_once_and_is_reused_later() -> None:
@@ -66,3 +66,14 @@ def test_memory_is_bounded_and_a_forgotten_ticket_is_unknown() -> None:
         ledger.finish([str(index)])
     assert ledger.report("t0")["encoded"] is None
     assert ledger.report("t4999")["encoded"] == 0
+
+
+def test_reports_of_several_engines_add_up() -> None:
+    busy, other = PictureLedger(), PictureLedger()
+    busy.admit("a", "t", [6, 6])
+    busy.encode({"a": [0]})
+    other.admit("b", "u", [6])
+    totals, encoded = merge_reports([other.report("t"), busy.report("t")])
+    assert totals == PictureTotals(pictures=3, kept_tokens=18, tower_runs=1, reused=0)
+    assert encoded == 1
+    assert merge_reports([busy.report("x")])[1] is None

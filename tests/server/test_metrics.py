@@ -47,6 +47,15 @@ def test_counters_follow_the_engines_totals() -> None:
     assert tokens(registry) == (192.0, 18.0)
 
 
+def test_totals_that_arrive_late_change_nothing() -> None:
+    registry = CollectorRegistry()
+    metrics = ImageMetrics("m", PLAN, registry)
+    metrics.update(PictureTotals(pictures=3, kept_tokens=18, tower_runs=2, reused=1))
+    metrics.update(PictureTotals(pictures=2, kept_tokens=12, tower_runs=2, reused=0))
+    assert tokens(registry) == (192.0, 18.0)
+    assert images(registry)["reused"] == 1.0
+
+
 def test_without_a_compressor_pictures_are_bypassed_and_nothing_is_saved() -> None:
     registry = CollectorRegistry()
     metrics = ImageMetrics("m", None, registry)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from starlette.datastructures import State
     from vllm.config import ModelConfig
 
+_SCRAPE_WAIT_S = 2.0
+
 
 class MetaCompressEndpoints:
     """The `vllm.endpoint_plugins` entry; loaded where VLLM_PLUGINS names it."""
@@ -70,6 +72,7 @@ def _desk(engine: EngineClient, model_name: str) -> PictureDesk:
         plan=plan,
         placeholder=_placeholder(engine, model_config),
         max_positions=position_limit(model_config.hf_text_config.to_dict()),
+        leads=engine.vllm_config.parallel_config._api_process_rank <= 0,
         counted=is_counting(backend),
     )
 
@@ -93,5 +96,5 @@ class FreshMetrics:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].rstrip("/") == "/metrics":
-            await scope["app"].state.pictures.refresh()
+            await scope["app"].state.pictures.refresh_within(_SCRAPE_WAIT_S)
         await self._app(scope, receive, send)

@@ -1,10 +1,11 @@
 """What the HTTP process knows of pictures: the plan, the limits, and the engine's count of them."""
 
+import asyncio
 from dataclasses import dataclass
 
-from vllm.engine.protocol import EngineClient
+from vllm.v1.engine.async_llm import AsyncLLM
 
-from metacompress_server.ledger import PictureTotals
+from metacompress_server.ledger import merge_reports
 from metacompress_server.metrics import ImageMetrics
 from metacompress_server.plan import CompressionPlan
 from metacompress_server.usage import ImageUsage
@@ -19,14 +20,16 @@ class PictureDesk:
     plan: None where pictures are served uncompressed.
     placeholder: the tokenizer's picture token.
     counted: whether the engine's executor keeps a ledger.
+    leads: whether this is the first of the server's HTTP processes, the one that keeps the metrics.
     """
 
-    engine: EngineClient
+    engine: AsyncLLM
     metrics: ImageMetrics
     plan: CompressionPlan | None
     placeholder: str
     max_positions: int
     counted: bool
+    leads: bool
 
     def room_for_answer(self, num_tokens: int, num_pictures: int) -> int:
         """Tokens that an answer may have before the model's positions end (at least 1)."""
@@ -51,10 +54,23 @@ class PictureDesk:
         return ImageUsage(original, kept, reused)
 
     async def refresh(self, ticket: str | None = None) -> int | None:
-        """Bring the metrics up to the engine's count. Returns the pictures encoded for `ticket`."""
+        """Bring the metrics up to the engines' count. Returns the pictures encoded for `ticket`."""
         if not self.counted:
             return None
-        (report,) = await self.engine.collective_rpc(REPORT, args=(ticket,))
-        encoded: int | None = report.pop("encoded")
-        self.metrics.update(PictureTotals(**report))
+        engines = self.engine.engine_core
+        reports = await engines.call_utility_all_async(
+            "collective_rpc", REPORT, None, (ticket,), None
+        )
+        totals, encoded = merge_reports(report for (report,) in reports)
+        if self.leads:
+            self.metrics.update(totals)
         return encoded
+
+    async def refresh_within(self, seconds: float) -> None:
+        """`refresh` for a reader who cannot wait for a long step, nor for an engine that is gone."""
+        if self.engine.errored:
+            return
+        refreshing = asyncio.ensure_future(self.refresh())
+        done, _ = await asyncio.wait({refreshing}, timeout=seconds)
+        for task in done:
+            task.result()

@@ -6,13 +6,20 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from metacompress_kernels import compress_tokens, compression_weights, pool_windows
+from metacompress_kernels import (
+    compress_tokens,
+    compression_weights,
+    pool_windows,
+    project_tokens,
+)
 
-from .position_code import PositionCode, position_code
+from .position_code import PositionCode, projected_position_code
 from .windows import Grid, WindowKind, compressed_grid, pooling_grid, window_ranges
 
 Method = Literal["row_softmax", "competing"]
 TokenNorm = Literal["none", "layer_norm"]
+
+_NORM_EPS = 1e-5
 
 
 class TokenMapping(nn.Module):
@@ -68,8 +75,9 @@ class TokenMapping(nn.Module):
     def forward(self, x: Tensor, grid: Grid, retention_ratio: float) -> Tensor:
         """Compress every picture of a batch.
 
-        Without gradients each picture is computed by itself, so that its bits never depend on the
-        pictures beside it: matrix libraries round differently for other batch sizes.
+        On a CPU without gradients each picture is computed by itself, so that its bits never depend
+        on the pictures beside it: matrix libraries round differently for other batch sizes. The
+        kernels for CUDA never mix pictures.
 
         Args:
             x: `[B, N, D]` projected visual tokens in row-major order.
@@ -86,7 +94,7 @@ class TokenMapping(nn.Module):
         compressed = compressed_grid(grid, retention_ratio, self.windows)
         if compressed.num_tokens == grid.num_tokens:
             return x
-        if torch.is_grad_enabled() or x.shape[0] <= 1:
+        if torch.is_grad_enabled() or x.shape[0] <= 1 or x.is_cuda:
             return self._compress(x, grid, compressed)
         return torch.cat([self._compress(one, grid, compressed) for one in x.unsqueeze(1)])
 
@@ -102,30 +110,48 @@ class TokenMapping(nn.Module):
         compressed = compressed_grid(grid, retention_ratio, self.windows)
         if compressed.num_tokens == grid.num_tokens:
             return torch.eye(grid.num_tokens, device=x.device).expand(x.shape[0], -1, -1)
-        queries, keys, token_bias = self._project(x, grid, compressed)
+        queries, keys, token_bias = self._project(x, grid)
+        windows, grid_cols = self._windows(grid, compressed, x.device)
         return compression_weights(
-            queries, keys, self.beta, token_bias=token_bias, competing=self.competing
+            pool_windows(queries, windows, grid_cols),
+            keys,
+            self.beta,
+            token_bias=token_bias,
+            competing=self.competing,
         )
 
     def _compress(self, x: Tensor, grid: Grid, compressed: Grid) -> Tensor:
-        queries, keys, token_bias = self._project(x, grid, compressed)
+        queries, keys, token_bias = self._project(x, grid)
+        windows, grid_cols = self._windows(grid, compressed, x.device)
         return compress_tokens(
-            x, queries, keys, self.beta, token_bias=token_bias, competing=self.competing
+            x,
+            queries,
+            keys,
+            self.beta,
+            windows=windows,
+            grid_cols=grid_cols,
+            token_bias=token_bias,
+            competing=self.competing,
         )
 
-    def _project(
-        self, x: Tensor, grid: Grid, compressed: Grid
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        tokens = x.to(self.key_projection.dtype)
-        if self.token_norm == "layer_norm":
-            tokens = nn.functional.layer_norm(tokens, (self.hidden_size,))
-        tokens = tokens + position_code(grid, self.hidden_size, self.code).to(tokens)
-        windows = _window_tensor(grid, compressed, self.windows).to(x.device)
-        source = pooling_grid(grid, compressed, self.windows)
-        pooled = pool_windows(tokens, windows, source.cols).to(tokens.dtype)
-        keys = tokens @ self.key_projection
+    def _project(self, x: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Queries and keys of all tokens, `[B, N, Dc]` each, and the bias `[B, N]`.
+
+        Pooling is linear, so queries may be pooled after their projection: one pass over X then
+        gives both.
+        """
+        weight = torch.cat([self.query_projection, self.key_projection], dim=1)
+        code = projected_position_code(grid, weight, self.code)
+        eps = _NORM_EPS if self.token_norm == "layer_norm" else None
+        projected = project_tokens(x, weight, code, eps=eps)
+        queries, keys = projected[..., : self.key_dim], projected[..., self.key_dim :]
         token_bias = None if self.token_direction is None else keys @ self.token_direction
-        return pooled @ self.query_projection, keys, token_bias
+        return queries, keys, token_bias
+
+    def _windows(self, grid: Grid, compressed: Grid, device: torch.device) -> tuple[Tensor, int]:
+        """The windows' ranges and the length of the rows that they count in."""
+        source = pooling_grid(grid, compressed, self.windows)
+        return _window_tensor(grid, compressed, self.windows, device), source.cols
 
     def _check(self, x: Tensor, grid: Grid) -> None:
         if x.ndim != 3 or x.shape[1:] != (grid.num_tokens, self.hidden_size):
@@ -136,8 +162,11 @@ class TokenMapping(nn.Module):
 
 
 @functools.lru_cache(maxsize=64)
-def _window_tensor(grid: Grid, compressed: Grid, windows: WindowKind) -> Tensor:
-    return torch.tensor(window_ranges(grid, compressed, windows), dtype=torch.int32)
+def _window_tensor(
+    grid: Grid, compressed: Grid, windows: WindowKind, device: torch.device
+) -> Tensor:
+    ranges = window_ranges(grid, compressed, windows)
+    return torch.tensor(ranges, dtype=torch.int32, device=device)
 
 
 @torch.no_grad()
@@ -148,7 +177,7 @@ def window_mass(mapping: TokenMapping, x: Tensor, grid: Grid, retention_ratio: f
     """
     weights = mapping.weights(x, grid, retention_ratio)
     compressed = compressed_grid(grid, retention_ratio, mapping.windows)
-    windows = _window_tensor(grid, compressed, mapping.windows).to(x.device)
+    windows = _window_tensor(grid, compressed, mapping.windows, x.device)
     source = pooling_grid(grid, compressed, mapping.windows)
     one_hot = torch.eye(grid.num_tokens, device=x.device).unsqueeze(0)
     inside = pool_windows(one_hot, windows, source.cols) > 0
@@ -176,7 +205,8 @@ def calibrate_beta(
         target_mass: in (0, 1); 0.5 to 0.9 is where training starts well.
 
     Returns:
-        The mass reached, the nearest to the target that one value for all entries gives.
+        The mass reached, by the softest rows that reach the target; where none do, by the softest
+        that come within 0.02 of the best.
     """
 
     def mass_at(beta: float) -> float:
@@ -184,5 +214,7 @@ def calibrate_beta(
         return window_mass(mapping, x, grid, retention_ratio)
 
     betas = torch.logspace(-2, 3, 61).tolist()
-    best = min(betas, key=lambda beta: abs(mass_at(beta) - target_mass))
-    return mass_at(best)
+    masses = [mass_at(beta) for beta in betas]
+    goal = min(target_mass, max(masses) - 0.02)
+    softest = next(beta for beta, mass in zip(betas, masses, strict=True) if mass >= goal)
+    return mass_at(softest)

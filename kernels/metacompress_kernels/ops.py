@@ -1,8 +1,20 @@
-"""The public operation: checks its arguments and picks the implementation of the device."""
+"""The public operations: they check their arguments and pick the implementation of the device.
 
+CPU tensors go to plain PyTorch, CUDA tensors to Triton; anything else is refused, never guessed.
+"""
+
+import torch
 from torch import Tensor
 
-from .reference import compress_tokens_reference
+from . import checks
+from .reference import (
+    compress_tokens_ragged_reference,
+    compress_tokens_reference,
+    project_tokens_reference,
+)
+
+if torch.version.cuda is not None:  # a CUDA build of PyTorch brings Triton with it
+    from .library import compress_tokens_op, compress_tokens_ragged_op, project_tokens_op
 
 
 def compress_tokens(
@@ -39,55 +51,103 @@ def compress_tokens(
         `[B, M, D]` in the dtype of `values`.
 
     Raises:
-        ValueError: shapes that do not fit together.
+        ValueError: shapes that do not fit together, or a device or dtype without an
+            implementation.
     """
-    _check_shapes(values, queries, keys, beta, token_bias)
-    _check_windows(windows, grid_cols, queries.shape[1], values.shape[1])
-    return compress_tokens_reference(
-        values,
-        queries,
-        keys,
-        beta,
-        windows=windows,
-        grid_cols=grid_cols,
-        token_bias=token_bias,
-        competing=competing,
-    )
+    checks.check_shapes(values, queries, keys, beta, token_bias)
+    checks.check_windows(windows, grid_cols, queries.shape[1], values.shape[1])
+    arguments = (values, queries, keys, beta, windows, grid_cols, token_bias, competing)
+    if checks.device_of(*arguments) == "cuda":
+        checks.check_dtypes(values, queries, keys, beta, token_bias)
+        compressed: Tensor = compress_tokens_op(*arguments)
+        return compressed
+    return compress_tokens_reference(*arguments)
 
 
-def _check_shapes(
+def compress_tokens_ragged(
     values: Tensor,
     queries: Tensor,
     keys: Tensor,
     beta: Tensor,
-    token_bias: Tensor | None,
-) -> None:
-    if values.ndim != 3 or values.shape[1] == 0:
-        raise ValueError(f"values must be [B, N > 0, D], not {tuple(values.shape)}")
-    batch, num_tokens, _ = values.shape
-    if keys.ndim != 3 or keys.shape[:2] != (batch, num_tokens):
-        raise ValueError(f"keys must be [{batch}, {num_tokens}, Dc], not {tuple(keys.shape)}")
-    key_dim = keys.shape[2]
-    if queries.ndim != 3 or queries.shape[0] != batch or queries.shape[2] != key_dim:
-        raise ValueError(f"queries must be [{batch}, M, {key_dim}], not {tuple(queries.shape)}")
-    if beta.shape != (key_dim,):
-        raise ValueError(f"beta must be [{key_dim}], not {tuple(beta.shape)}")
-    if token_bias is not None and token_bias.shape != (batch, num_tokens):
-        raise ValueError(
-            f"token_bias must be [{batch}, {num_tokens}], not {tuple(token_bias.shape)}"
-        )
+    cu_tokens: Tensor,
+    cu_outputs: Tensor,
+    max_tokens: int,
+    max_outputs: int,
+    *,
+    windows: Tensor | None = None,
+    grid_cols: Tensor | None = None,
+    token_bias: Tensor | None = None,
+    competing: bool = False,
+) -> Tensor:
+    """Compress pictures of different sizes and budgets, packed one after another, in one launch.
+
+    Args:
+        values: `[T, D]` visual tokens of all pictures.
+        queries: `[S, Dc]` pooled queries of all pictures, or `[T, Dc]` with `windows`.
+        keys: `[T, Dc]`.
+        beta: `[Dc]`.
+        cu_tokens, cu_outputs: `[B + 1]` integers: picture b has tokens `cu_tokens[b]` up to
+            `cu_tokens[b + 1]` and outputs likewise. Every picture with outputs has tokens.
+        max_tokens, max_outputs: of the largest picture, so that no value is read back.
+        windows: `[S, 4]`, counted within each picture.
+        grid_cols: `[B]` integers, with `windows`.
+        token_bias: `[T]`.
+        competing: as in `compress_tokens`; outputs compete within their picture.
+
+    Returns:
+        `[S, D]` in the dtype of `values`.
+
+    Raises:
+        ValueError: as `compress_tokens`. The contents of `cu_tokens` and `cu_outputs` are trusted.
+    """
+    bias = None if token_bias is None else token_bias.unsqueeze(0)
+    packed = [tensor.unsqueeze(0) for tensor in (values, queries, keys)]
+    checks.check_shapes(packed[0], packed[1], packed[2], beta, bias)
+    checks.check_ragged(cu_tokens, cu_outputs, windows, grid_cols)
+    arguments = (
+        values,
+        queries,
+        keys,
+        beta,
+        cu_tokens,
+        cu_outputs,
+        max_tokens,
+        max_outputs,
+        windows,
+        grid_cols,
+        token_bias,
+        competing,
+    )
+    if checks.device_of(*arguments) == "cuda":
+        checks.check_dtypes(values, queries, keys, beta, token_bias)
+        compressed: Tensor = compress_tokens_ragged_op(*arguments)
+        return compressed
+    return compress_tokens_ragged_reference(*arguments)
 
 
-def _check_windows(
-    windows: Tensor | None, grid_cols: int | None, num_queries: int, num_tokens: int
-) -> None:
-    if (windows is None) != (grid_cols is None):
-        raise ValueError("windows and grid_cols go together: give both or neither")
-    if windows is None or grid_cols is None:
-        return
-    if windows.ndim != 2 or windows.shape[1] != 4:
-        raise ValueError(f"windows must be [M, 4], not {tuple(windows.shape)}")
-    if num_queries != num_tokens:
-        raise ValueError(f"with windows, queries must be those of all {num_tokens} tokens")
-    if grid_cols < 1 or num_tokens % grid_cols:
-        raise ValueError(f"grid_cols {grid_cols} does not divide {num_tokens} tokens into rows")
+def project_tokens(
+    tokens: Tensor, weight: Tensor, offset: Tensor, *, eps: float | None = 1e-5
+) -> Tensor:
+    """Project every token, normalised first: `layer_norm(x) W + c`.
+
+    With `W = [Wq | Wk]` this gives queries and keys of all tokens in one pass; pooling the queries
+    afterwards is the same as pooling the tokens first, because both are linear.
+
+    Args:
+        tokens: `[B, N, D]`, any float dtype.
+        weight: `[D, C]`.
+        offset: `[N, C]`, the projected position code.
+        eps: of the normalisation, which has no parameters; None for none.
+
+    Returns:
+        `[B, N, C]` in the dtype of `weight`, accumulated in fp32 on CUDA.
+
+    Raises:
+        ValueError: as `compress_tokens`.
+    """
+    checks.check_projection(tokens, weight, offset)
+    if checks.device_of(tokens, weight, offset) == "cuda":
+        checks.check_dtypes(tokens, weight, offset)
+        projected: Tensor = project_tokens_op(tokens, weight, offset, eps)
+        return projected
+    return project_tokens_reference(tokens, weight, offset, eps)

@@ -70,7 +70,6 @@ def compress_tokens_reference(
     queries: Tensor,
     keys: Tensor,
     beta: Tensor,
-    *,
     windows: Tensor | None = None,
     grid_cols: int | None = None,
     token_bias: Tensor | None = None,
@@ -84,3 +83,48 @@ def compress_tokens_reference(
         queries = pool_windows(queries, windows, grid_cols or values.shape[1])
     weights = compression_weights(queries, keys, beta, token_bias=token_bias, competing=competing)
     return (weights @ values.float()).to(values.dtype)
+
+
+def compress_tokens_ragged_reference(
+    values: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    beta: Tensor,
+    cu_tokens: Tensor,
+    cu_outputs: Tensor,
+    max_tokens: int,
+    max_outputs: int,
+    windows: Tensor | None = None,
+    grid_cols: Tensor | None = None,
+    token_bias: Tensor | None = None,
+    competing: bool = False,
+) -> Tensor:
+    """Picture by picture; arguments as in `compress_tokens_ragged`. The maxima are not needed."""
+    token_edges, output_edges = cu_tokens.tolist(), cu_outputs.tolist()
+    compressed = []
+    for picture in range(len(token_edges) - 1):
+        tokens = slice(token_edges[picture], token_edges[picture + 1])
+        outputs = slice(output_edges[picture], output_edges[picture + 1])
+        compressed.append(
+            compress_tokens_reference(
+                values[None, tokens],
+                queries[None, outputs if windows is None else tokens],
+                keys[None, tokens],
+                beta,
+                None if windows is None else windows[outputs],
+                None if grid_cols is None else int(grid_cols[picture]),
+                None if token_bias is None else token_bias[None, tokens],
+                competing,
+            )[0]
+        )
+    return torch.cat(compressed) if compressed else values.new_empty(0, values.shape[1])
+
+
+def project_tokens_reference(
+    tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | None
+) -> Tensor:
+    """`layer_norm(x) W + c`; arguments as in `project_tokens`."""
+    wide = tokens.to(weight.dtype)
+    if eps is not None:
+        wide = torch.nn.functional.layer_norm(wide, (wide.shape[-1],), eps=eps)
+    return wide @ weight + offset

@@ -102,6 +102,18 @@ def test_calibration_starts_rows_in_their_windows_at_any_scale(pictures, method,
     assert window_mass(mapping, pictures * scale, GRID, 0.2) == reached
 
 
+@torch.no_grad()
+def test_calibration_takes_the_softest_rows_that_reach_the_target():
+    """On noise, one-hot rows may meet the target again far beyond: they could not learn."""
+    torch.manual_seed(0)
+    noise, grid, mapping = torch.randn(4, 16, 16), Grid(4, 4), TokenMapping(16, 8)
+    assert calibrate_beta(mapping, noise, grid, 0.25, target_mass=0.4) >= 0.4
+    chosen = mapping.beta[0].item()
+    for share in (0.8, 0.5, 0.1):
+        mapping.beta.fill_(share * chosen)
+        assert window_mass(mapping, noise, grid, 0.25) < 0.4
+
+
 def test_layer_norm_makes_p_independent_of_scale(pictures):
     mapping = make_mapping(token_norm="layer_norm")
     torch.testing.assert_close(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from metacompress_compressor.position_code import position_code
+from metacompress_compressor.position_code import position_code, projected_position_code
 from metacompress_compressor.windows import Grid
 
 
@@ -30,6 +30,13 @@ def test_1d_code_depends_on_the_number_alone():
     )
 
 
+@pytest.mark.parametrize("code", ["none", "sinusoidal_1d", "sinusoidal_2d"])
+def test_projected_code_is_the_code_times_the_weight(code):
+    grid, weight = Grid(5, 7), torch.randn(16, 6)
+    expected = position_code(grid, 16, code) @ weight
+    torch.testing.assert_close(projected_position_code(grid, weight, code), expected)
+
+
 def test_none_is_zero():
     assert not position_code(Grid(2, 3), 7, "none").any()
 
@@ -38,3 +45,5 @@ def test_none_is_zero():
 def test_sizes_that_cannot_be_paired(code, hidden_size):
     with pytest.raises(ValueError, match=str(hidden_size)):
         position_code(Grid(2, 2), hidden_size, code)
+    with pytest.raises(ValueError, match=str(hidden_size)):
+        projected_position_code(Grid(2, 2), torch.ones(hidden_size, 3), code)

@@ -1,53 +1,46 @@
 """The reference against fp64 and against PyTorch's own pooling."""
 
-import math
-
 import pytest
 import torch
 from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d
 
 from metacompress_compressor.windows import Grid, window_ranges
-from metacompress_kernels import compress_tokens, compression_weights, pool_windows
+from metacompress_kernels import (
+    compress_tokens,
+    compress_tokens_ragged,
+    compression_weights,
+    pool_windows,
+    project_tokens,
+)
+
+from .cases import exact, relative_error
+from .cases import random_case as positional_case
+
+NAMES = (
+    "values",
+    "queries",
+    "keys",
+    "beta",
+    "windows",
+    "grid_cols",
+    "token_bias",
+    "competing",
+)
 
 
-def exact(values, queries, keys, beta, token_bias, competing):
-    """The formula in fp64, written from its definition and not from the identity used in fp32."""
-    scores = torch.einsum("bmc,c,bnc->bmn", queries.double(), beta.double(), keys.double())
-    scores = scores / math.sqrt(keys.shape[-1])
-    weight = torch.zeros_like(scores[:, 0]) if token_bias is None else token_bias.double()
-    unnormalised = scores.softmax(dim=1) if competing else (scores - scores.amax()).exp()
-    unnormalised = unnormalised * weight.exp().unsqueeze(1)
-    return (unnormalised / unnormalised.sum(-1, keepdim=True)) @ values.double()
-
-
-def random_case(batch=2, tokens=35, outputs=6, hidden=24, key_dim=16, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape):
-        return torch.randn(*shape, generator=generator)
-
-    return {
-        "values": normal(batch, tokens, hidden),
-        "queries": normal(batch, outputs, key_dim),
-        "keys": normal(batch, tokens, key_dim),
-        "beta": normal(key_dim),
-        "token_bias": normal(batch, tokens),
-    }
+def random_case(**sizes):
+    """Keyword arguments of `compress_tokens`."""
+    return dict(zip(NAMES, positional_case(**sizes), strict=True))
 
 
 @pytest.mark.parametrize("competing", [False, True])
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize(("tokens", "outputs"), [(35, 6), (35, 1), (7, 7), (1, 1)])
 def test_matches_fp64(competing, biased, tokens, outputs):
-    case = random_case(tokens=tokens, outputs=outputs)
+    case = random_case(tokens=tokens, outputs=outputs) | {"competing": competing}
     if not biased:
         case["token_bias"] = None
-    torch.testing.assert_close(
-        compress_tokens(**case, competing=competing).double(),
-        exact(**case, competing=competing),
-        rtol=1e-5,
-        atol=1e-5,
-    )
+    assert relative_error(compress_tokens(**case), exact(**case)) < 1e-5
 
 
 def test_window_ranges_are_adaptive_average_pooling():
@@ -67,7 +60,7 @@ def test_windows_inside_the_op_equal_pooled_queries():
     windows = torch.tensor(window_ranges(Grid(5, 7), Grid(2, 3), "2d"))
     pooled = {**case, "queries": pool_windows(case["queries"], windows, 7)}
     torch.testing.assert_close(
-        compress_tokens(**case, windows=windows, grid_cols=7), compress_tokens(**pooled)
+        compress_tokens(**{**case, "windows": windows, "grid_cols": 7}), compress_tokens(**pooled)
     )
 
 
@@ -91,11 +84,10 @@ def test_rows_are_distributions_even_for_huge_scores(competing):
 
 
 def test_half_precision_is_accumulated_in_fp32():
-    case = {name: tensor.bfloat16() for name, tensor in random_case(tokens=500).items()}
-    got, want = compress_tokens(**case), exact(**case, competing=False)
+    case = random_case(tokens=500, dtype=torch.bfloat16)
+    got = compress_tokens(**case)
     assert got.dtype == torch.bfloat16
-    error = (got.double() - want).square().mean().sqrt() / want.square().mean().sqrt()
-    assert error < 0.005
+    assert relative_error(got, exact(**case)) < 0.005
 
 
 def test_empty_batch_and_strided_input():
@@ -107,17 +99,51 @@ def test_empty_batch_and_strided_input():
 
 @pytest.mark.parametrize("competing", [False, True])
 def test_gradients(competing):
-    case = {
-        name: tensor.double().requires_grad_()
-        for name, tensor in random_case(batch=1, tokens=6, outputs=2, hidden=3, key_dim=4).items()
-    }
+    case = random_case(batch=1, tokens=6, outputs=2, hidden=3, key_dim=4)
+    names = [name for name, value in case.items() if isinstance(value, torch.Tensor)]
 
-    def in_fp32(*arguments):
-        return compress_tokens(**dict(zip(case, arguments, strict=True)), competing=competing)
+    def gradients(function, dtype):
+        leaves = {name: case[name].detach().to(dtype).requires_grad_() for name in names}
+        function(**{**case, **leaves, "competing": competing}).square().sum().backward()
+        return [leaf.grad for leaf in leaves.values()]
 
-    assert torch.autograd.gradcheck(
-        in_fp32, tuple(case.values()), eps=1e-2, atol=1e-2, rtol=1e-2, nondet_tol=0
+    for got, want in zip(
+        gradients(compress_tokens, torch.float32), gradients(exact, torch.float64), strict=True
+    ):
+        assert relative_error(got, want) < 1e-4
+
+
+@pytest.mark.parametrize("competing", [False, True])
+def test_ragged_equals_picture_by_picture(competing):
+    sizes = [(12, 4), (1, 1), (35, 6)]
+    cases = [
+        positional_case(1, tokens, outputs, seed=seed)
+        for seed, (tokens, outputs) in enumerate(sizes)
+    ]
+    beta = cases[0][3]
+    got = compress_tokens_ragged(
+        *(torch.cat([case[i][0] for case in cases]) for i in range(3)),
+        beta,
+        torch.tensor([0, 12, 13, 48]),
+        torch.tensor([0, 4, 5, 11]),
+        35,
+        6,
+        token_bias=torch.cat([case[6][0] for case in cases]),
+        competing=competing,
     )
+    expected = [exact(*case[:3], beta, None, None, case[6], competing)[0] for case in cases]
+    assert relative_error(got, torch.cat(expected)) < 1e-5
+
+
+@pytest.mark.parametrize("eps", [None, 1e-5])
+def test_projection_normalises_then_multiplies(eps):
+    x, weight, offset = torch.randn(2, 5, 8) + 1, torch.randn(8, 6), torch.randn(5, 6)
+    wide = x.double()
+    if eps is not None:
+        wide = wide - wide.mean(-1, keepdim=True)
+        wide = wide / (wide.square().mean(-1, keepdim=True) + eps).sqrt()
+    expected = wide @ weight.double() + offset.double()
+    assert relative_error(project_tokens(x, weight, offset, eps=eps), expected) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -140,3 +166,55 @@ def test_gradients(competing):
 def test_shapes_that_do_not_fit_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         compress_tokens(**{**random_case(), **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cu_outputs": torch.tensor([0, 6])}, r"must both be \[B \+ 1\], not \(3,\) and \(2,\)"),
+        ({"grid_cols": torch.tensor([5, 5])}, "windows and grid_cols go together"),
+        (
+            {"windows": torch.ones(6, 4), "grid_cols": torch.tensor([5])},
+            r"grid_cols must be \[2\], not \(1,\)",
+        ),
+        ({"token_bias": torch.ones(34)}, r"token_bias must be \[1, 35\]"),
+    ],
+)
+def test_ragged_shapes_that_do_not_fit_are_named(change, message):
+    case = random_case(batch=1)
+    arguments = {
+        **{name: case[name][0] for name in ("values", "queries", "keys")},
+        "beta": case["beta"],
+        "cu_tokens": torch.tensor([0, 20, 35]),
+        "cu_outputs": torch.tensor([0, 4, 6]),
+        "max_tokens": 20,
+        "max_outputs": 4,
+    }
+    assert compress_tokens_ragged(**arguments).shape == (6, 24)
+    with pytest.raises(ValueError, match=message):
+        compress_tokens_ragged(**{**arguments, **change})
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (((5, 8), (8, 6), (5, 6)), r"tokens must be \[B, N, D\]"),
+        (((2, 5, 8), (7, 6), (5, 6)), r"weight must be \[8, C\], not \(7, 6\)"),
+        (((2, 5, 8), (8, 6), (4, 6)), r"offset must be \[5, 6\], not \(4, 6\)"),
+    ],
+)
+def test_projections_that_do_not_fit_are_named(shapes, message):
+    with pytest.raises(ValueError, match=message):
+        project_tokens(*(torch.ones(shape) for shape in shapes))
+
+
+def test_whole_numbers_are_refused():
+    case = random_case()
+    with pytest.raises(ValueError, match=r"floating point, not torch\.int64"):
+        compress_tokens(**{**case, "values": case["values"].long()})
+
+
+def test_tensors_on_several_devices_are_refused():
+    case = random_case()
+    with pytest.raises(ValueError, match="several devices: cpu, meta"):
+        compress_tokens(**{**case, "keys": case["keys"].to("meta")})

@@ -1,0 +1,231 @@
+"""The Triton kernels against fp64: odd sizes, strides, windows, ragged batches, extreme scores.
+
+Compiled, they need a GPU. `test_interpreter` runs this file in Triton's interpreter.
+"""
+# ruff: noqa: E402 - the imports below need Triton, which may be missing
+
+import itertools
+
+import pytest
+import torch
+
+from metacompress_compressor.windows import Grid, compressed_grid, window_ranges
+
+triton = pytest.importorskip("triton", reason="Triton is not installed")
+
+from metacompress_kernels.library import (
+    compress_tokens_op,
+    compress_tokens_ragged_op,
+    project_tokens_op,
+)
+
+from .cases import exact, random_case, relative_error
+
+INTERPRETED = triton.knobs.runtime.interpret
+pytestmark = [] if INTERPRETED else pytest.mark.gpu
+
+# The interpreter cuts numbers off where it turns them into bf16; a GPU rounds.
+BF16 = 8e-3 if INTERPRETED else 5e-3
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: BF16}
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory(monkeypatch):
+    """Fresh memory holds NaN, so that a value never written or read too far cannot go unseen."""
+    original = torch.Tensor.new_empty
+
+    def poisoned(self, *size, **options):
+        tensor = original(self, *size, **options)
+        return tensor.fill_(float("nan")) if tensor.is_floating_point() else tensor
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", poisoned)
+
+
+def window_tensor(grid, compressed, device):
+    return torch.tensor(window_ranges(grid, compressed, "2d"), dtype=torch.int32, device=device)
+
+
+@pytest.mark.parametrize("competing", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "tokens", "outputs", "hidden", "key_dim"),
+    [
+        (2, 35, 6, 24, 16),
+        (1, 1, 1, 1, 1),
+        (1, 130, 67, 130, 33),
+        (3, 64, 1, 40, 32),
+        (1, 70, 70, 16, 17),
+        (0, 20, 5, 16, 16),
+    ],
+)
+def test_matches_fp64(device, competing, batch, tokens, outputs, hidden, key_dim):
+    case = random_case(batch, tokens, outputs, hidden, key_dim, device=device)
+    case[-1] = competing
+    got = compress_tokens_op(*case)
+    assert got.shape == (batch, outputs, hidden)
+    if batch:
+        assert relative_error(got, exact(*case)) < TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize("competing", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(device, dtype, competing):
+    case = random_case(tokens=130, outputs=17, hidden=40, dtype=dtype, device=device)
+    case[-1] = competing
+    got = compress_tokens_op(*case)
+    assert got.dtype == dtype
+    assert relative_error(got, exact(*case)) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("competing", [False, True])
+def test_windows_in_1d_and_2d(device, competing):
+    grid = Grid(5, 9)
+    for compressed, kind, cols in ((Grid(2, 4), "2d", 9), (Grid(1, 7), "1d", 45)):
+        case = random_case(tokens=45, outputs=45, device=device)
+        ranges = window_ranges(grid, compressed, kind)
+        case[4], case[5] = torch.tensor(ranges, dtype=torch.int32, device=device), cols
+        case[-1] = competing
+        got = compress_tokens_op(*case)
+        assert relative_error(got, exact(*case)) < TOLERANCE[torch.float32]
+
+
+def test_strided_input(device):
+    case = random_case(device=device)
+    strided = list(case)
+    for place in (0, 1, 2):
+        strided[place] = case[place].transpose(1, 2).contiguous().transpose(1, 2)
+        assert not strided[place].is_contiguous()
+    strided[3] = case[3].repeat_interleave(2)[::2]
+    strided[6] = case[6].t().contiguous().t()
+    assert torch.equal(compress_tokens_op(*strided), compress_tokens_op(*case))
+
+
+def test_without_token_bias(device):
+    case = random_case(device=device)
+    case[6] = None
+    assert relative_error(compress_tokens_op(*case), exact(*case)) < TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize("competing", [False, True])
+def test_huge_scores_and_tokens_switched_off(device, competing):
+    case = random_case(tokens=80, device=device)
+    case[1] = case[1] * 1e3
+    case[6][:, :70] = float("-inf")
+    case[-1] = competing
+    got = compress_tokens_op(*case)
+    assert got.isfinite().all()
+    assert relative_error(got, exact(*case)) < 1e-3
+
+
+def test_one_hot_rows_reproduce_equidistant_sampling(device):
+    tokens, outputs = 40, 7
+    kept = torch.linspace(0, tokens - 1, outputs).round().long()
+    keys = torch.eye(tokens, device=device).unsqueeze(0)
+    values = torch.randn(1, tokens, 12, device=device)
+    beta = torch.full((tokens,), 1e4, device=device)
+    got = compress_tokens_op(values, keys[:, kept], keys, beta, None, None, None, False)
+    assert torch.equal(got, values[:, kept])
+
+
+@pytest.mark.parametrize("competing", [False, True])
+def test_rows_of_p_sum_to_one(device, competing):
+    case = random_case(hidden=1, device=device)
+    case[0] = torch.ones_like(case[0])
+    case[-1] = competing
+    torch.testing.assert_close(compress_tokens_op(*case), torch.ones(2, 6, 1, device=device))
+
+
+def test_same_bits_in_any_batch(device):
+    case = random_case(batch=3, device=device)
+    together = compress_tokens_op(*case)
+    for row in range(3):
+        alone = [
+            part[row : row + 1] if isinstance(part, torch.Tensor) and part.ndim > 1 else part
+            for part in case
+        ]
+        assert torch.equal(compress_tokens_op(*alone)[0], together[row])
+
+
+@pytest.mark.parametrize("competing", [False, True])
+@pytest.mark.parametrize("windowed", [False, True])
+def test_ragged_equals_one_by_one(device, competing, windowed):
+    grids = [Grid(4, 5), Grid(1, 1), Grid(9, 8), Grid(3, 7)]
+    budgets = [0.3, 0.5, 0.2, 0.9]
+    small = [compressed_grid(g, budget, "2d") for g, budget in zip(grids, budgets, strict=True)]
+    cases = []
+    for seed, (grid, compressed) in enumerate(zip(grids, small, strict=True)):
+        outputs = grid.num_tokens if windowed else compressed.num_tokens
+        case = random_case(1, grid.num_tokens, outputs, device=device, seed=seed)
+        if windowed:
+            case[4], case[5] = window_tensor(grid, compressed, device), grid.cols
+        case[3], case[-1] = random_case(device=device)[3], competing
+        cases.append(case)
+
+    def edges(sizes):
+        return torch.tensor([0, *itertools.accumulate(sizes)], device=device)
+
+    values, queries, keys = (torch.cat([case[i][0] for case in cases]) for i in range(3))
+    tokens = [grid.num_tokens for grid in grids]
+    outputs = [compressed.num_tokens for compressed in small]
+    got = compress_tokens_ragged_op(
+        values,
+        queries,
+        keys,
+        cases[0][3],
+        edges(tokens),
+        edges(outputs),
+        max(tokens),
+        max(outputs),
+        torch.cat([case[4] for case in cases]) if windowed else None,
+        torch.tensor([grid.cols for grid in grids], device=device) if windowed else None,
+        torch.cat([case[6][0] for case in cases]),
+        competing,
+    )
+    expected = torch.cat([exact(*case)[0] for case in cases])
+    assert relative_error(got, expected) < TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize("eps", [None, 1e-5])
+@pytest.mark.parametrize(
+    ("batch", "tokens", "hidden", "width"), [(2, 35, 70, 24), (1, 1, 1, 1), (1, 33, 130, 140)]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_projection_matches_fp64(device, batch, tokens, hidden, width, eps, dtype):
+    generator = torch.Generator().manual_seed(0)
+    x = (3 * torch.randn(batch, tokens, hidden, generator=generator) + 1).to(device, dtype)
+    weight = torch.randn(hidden, width, generator=generator).to(device, dtype)
+    offset = torch.randn(tokens, width, generator=generator).to(device, dtype)
+    wide = x.double()
+    if eps is not None:
+        wide = torch.nn.functional.layer_norm(wide, (hidden,), eps=eps)
+    expected = wide @ weight.double() + offset.double()
+    got = project_tokens_op(x.transpose(1, 2).contiguous().transpose(1, 2), weight, offset, eps)
+    assert got.dtype == dtype
+    assert relative_error(got, expected) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("competing", [False, True])
+def test_gradients_are_those_of_the_formula(device, competing):
+    case = random_case(tokens=9, outputs=3, hidden=5, key_dim=4, device=device)
+    case[-1] = competing
+    inputs = [i for i, part in enumerate(case) if isinstance(part, torch.Tensor)]
+
+    def gradients(function, dtype):
+        leaves = list(case)
+        for i in inputs:
+            leaves[i] = case[i].detach().to(dtype).requires_grad_()
+        function(*leaves).square().sum().backward()
+        return [leaves[i].grad for i in inputs]
+
+    for got, want in zip(
+        gradients(compress_tokens_op, torch.float32), gradients(exact, torch.float64), strict=True
+    ):
+        assert relative_error(got, want) < 1e-4
+
+
+def test_registration_is_sound(device):
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    case = random_case(device=device)
+    torch.library.opcheck(compress_tokens_op, tuple(case), test_utils=checks)
+    x, weight = torch.randn(2, 5, 8, device=device), torch.randn(8, 6, device=device)
+    offset = torch.randn(5, 6, device=device)
+    torch.library.opcheck(project_tokens_op, (x, weight, offset, 1e-5), test_utils=checks)

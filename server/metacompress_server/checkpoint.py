@@ -1,6 +1,5 @@
 """The files of a checkpoint, whether it is a folder or a name on the Hugging Face hub."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ class CheckpointMissing(ValueError):
     """No such checkpoint. The message is one line."""
 
 
-def local_folder(model: str) -> Path:
+def local_folder(model: str, revision: str | None = None) -> Path:
     """The folder of a checkpoint; a hub name is downloaded, or found in the hub's cache.
 
     Raises:
@@ -22,7 +21,8 @@ def local_folder(model: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.model"]))
+        patterns = ["*.json", "*.safetensors", "*.model"]
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointMissing(
             f"model {model} is neither a folder nor in reach on the Hugging Face hub"
@@ -35,9 +35,3 @@ def text_config(folder: Path) -> dict[str, Any]:
 
     config: dict[str, Any] = AutoConfig.from_pretrained(folder).get_text_config().to_dict()
     return config
-
-
-def architectures(folder: Path) -> list[str]:
-    """The model classes that a checkpoint names."""
-    names: list[str] = json.loads((folder / "config.json").read_text()).get("architectures") or []
-    return names

@@ -1,6 +1,7 @@
 """`metacompress serve`: checks the compressor against the model, then runs vLLM's own server."""
 
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +10,14 @@ from pathlib import Path
 
 from metacompress_compressor.embedded import compressor_dir, model_dir
 
+from .engine.plugin import ARCHITECTURE, COMPRESSOR_KEY
 from .error_middleware import ERROR_MIDDLEWARE
 from .flags import FlagError, Flags
 
-ARCHITECTURE = "MetaCompressLlavaForConditionalGeneration"
 UNCOMPRESSED = "none"
 _EXECUTORS = "metacompress_server.engine.executor"
 _OUR_PLUGINS = ("metacompress", "metacompress_api")
+_LAST_PORT = 65_535
 _MAX_IMAGE_PIXELS = 40_000_000
 _EMBEDDED_NAME = "metacompress-embedded"
 
@@ -28,13 +30,16 @@ class LaunchError(ValueError):
 class Target:
     """What to serve.
 
-    model: folder, or a name on the hub. compressor: artifact folder; None for uncompressed.
+    model: folder, or a name on the hub (then at `revision`).
+    compressor: artifact folder; None for uncompressed.
+    name: for clients.
     """
 
     model: str
     compressor: Path | None
     name: str
     embedded: bool
+    revision: str | None = None
 
 
 def launch(model: str | None, compressor: str | None, passed: Sequence[str]) -> int:
@@ -50,12 +55,13 @@ def launch(model: str | None, compressor: str | None, passed: Sequence[str]) -> 
     """
     try:
         flags = Flags(passed)
-        target = choose(model or flags.setting("model"), compressor)
+        target = choose(model or flags.setting("model"), compressor, flags.setting("revision"))
         summary = verify(target)
+        prepare_flags(flags, target)
+        check_port(flags)
     except (LaunchError, FlagError) as error:
         print(f"metacompress serve: {error}", file=sys.stderr)
         return 2
-    prepare_flags(flags, target)
     prepare_environment(target)
     _say(f"model       {target.model}")
     _say(f"compressor  {summary}")
@@ -74,7 +80,7 @@ def vllm_help() -> int:
     return 0
 
 
-def choose(model: str | None, compressor: str | None) -> Target:
+def choose(model: str | None, compressor: str | None, revision: str | None = None) -> Target:
     """Which model with which compressor.
 
     Raises:
@@ -94,6 +100,7 @@ def choose(model: str | None, compressor: str | None) -> Target:
         compressor=artifact and artifact.resolve(),
         name=_EMBEDDED_NAME if model is None else folder.name,
         embedded=model is None,
+        revision=revision,
     )
 
 
@@ -113,7 +120,7 @@ def verify(target: Target) -> str:
 
     try:
         artifact = load_artifact(target.compressor)
-        folder = local_folder(target.model)
+        folder = local_folder(target.model, target.revision)
         verify_against_model(artifact.config, folder)
         if artifact.config.positions == "kept":
             mrope_section(text_config(folder))
@@ -131,7 +138,7 @@ def prepare_flags(flags: Flags, target: Target) -> None:
     if target.compressor is not None:
         flags.override(
             "hf-overrides",
-            {"architectures": [ARCHITECTURE], "metacompress_compressor": str(target.compressor)},
+            {"architectures": [ARCHITECTURE], COMPRESSOR_KEY: str(target.compressor)},
         )
     if "distributed-executor-backend" not in flags:
         flags.default("distributed-executor-backend", _executor(flags))
@@ -146,6 +153,24 @@ def prepare_flags(flags: Flags, target: Target) -> None:
         flags.default("no-use-tqdm-on-load")
     if on_cpu():
         _prepare_cpu_flags(flags, target)
+
+
+def check_port(flags: Flags) -> None:
+    """Find out in a second, not after the model is loaded.
+
+    Raises:
+        LaunchError: something else listens there, or the address is not this machine's.
+    """
+    if "uds" in flags:
+        return
+    host, port = str(flags.setting("host")), str(flags.setting("port"))
+    if not port.isdigit() or int(port) > _LAST_PORT:
+        raise LaunchError(f"--port {port} is not a port")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, int(port)), family=family).close()
+    except OSError as error:
+        raise LaunchError(f"cannot listen on {host}:{port}: {error}; see --host, --port") from error
 
 
 def _executor(flags: Flags) -> str:

@@ -1,5 +1,6 @@
 """Prometheus counters of pictures and their tokens, next to vLLM's own series on /metrics."""
 
+from dataclasses import astuple
 from importlib.metadata import version
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
@@ -59,7 +60,7 @@ class ImageMetrics:
 
     def update(self, totals: PictureTotals) -> None:
         """Bring the counters up to the engine's totals; totals older than the last are no news."""
-        if totals.pictures < self._seen.pictures or totals.reused < self._seen.reused:
+        if any(new < old for new, old in zip(astuple(totals), astuple(self._seen), strict=True)):
             return
         seen, self._seen = self._seen, totals
         runs = totals.tower_runs - seen.tower_runs

@@ -14,8 +14,6 @@ register()
 from vllm import ModelRegistry
 from vllm.model_executor.models.config import MODELS_CONFIG_MAP
 from metacompress_server.engine.configuration import MetaCompressConfig
-from metacompress_server import launcher
-assert ARCHITECTURE == launcher.ARCHITECTURE
 assert list(ModelRegistry.get_supported_archs()).count(ARCHITECTURE) == 1
 assert MODELS_CONFIG_MAP[ARCHITECTURE] is MetaCompressConfig
 """

@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,20 @@ def test_a_model_on_the_hub_may_be_downloaded(monkeypatch: pytest.MonkeyPatch) -
     launcher.prepare_environment(MODEL)
     assert "HF_HUB_OFFLINE" not in os.environ
     assert "metacompress_api" in os.environ["VLLM_PLUGINS"].split(",")
+
+
+def test_a_port_that_is_taken_is_said_before_the_model_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(LaunchError, match=port):
+            launcher.check_port(Flags(["--host", "127.0.0.1", "--port", port]))
+    launcher.check_port(Flags(["--host", "127.0.0.1", "--port", port]))
+
+
+@pytest.mark.parametrize("port", ["many", "99999999"])
+def test_a_port_that_is_none_is_named(port: str) -> None:
+    with pytest.raises(LaunchError, match=port):
+        launcher.check_port(Flags(["--host", "127.0.0.1", "--port", port]))
 
 
 @pytest.mark.parametrize(

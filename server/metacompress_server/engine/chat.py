@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponse
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-from vllm.exceptions import VLLMError
+from vllm.exceptions import VLLMClientError
 
 from metacompress_server.errors import RequestError
 from metacompress_server.messages import (
@@ -49,7 +49,7 @@ class CompressingChat(OpenAIServingChat):
         images = count_images(request.messages)
         try:
             answer = await self._answer(request, raw_request)
-        except (RequestError, VLLMError, ValueError):
+        except (RequestError, VLLMClientError, ValueError):
             self.desk.metrics.reject(images)
             raise
         if isinstance(answer, ErrorResponse):
@@ -61,7 +61,8 @@ class CompressingChat(OpenAIServingChat):
     ) -> Answer:
         refuse_client_identities(request.messages)
         refuse_unknown_parts(request.messages)
-        request.messages = neutralise_placeholders(request.messages, self.desk.placeholder)
+        if self.desk.placeholder is not None:
+            request.messages = neutralise_placeholders(request.messages, self.desk.placeholder)
         ticket = uuid.uuid4().hex
         request.vllm_xargs = {**(request.vllm_xargs or {}), TICKET: ticket}
         answer: Answer = await super().create_chat_completion(request, raw_request)

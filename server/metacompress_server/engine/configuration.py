@@ -13,10 +13,10 @@ from metacompress_compressor.artifact import load_config, verify_against_model
 from metacompress_server.checkpoint import local_folder
 from metacompress_server.rope import mrope_section
 
+from .plugin import COMPRESSOR_KEY
+
 if TYPE_CHECKING:
     from vllm.config import ModelConfig, VllmConfig
-
-COMPRESSOR_KEY = "metacompress_compressor"
 
 logger = init_logger("vllm.metacompress")
 
@@ -32,7 +32,7 @@ class MetaCompressConfig(VerifyAndUpdateConfig):
             ArtifactError, RopeError: as one line.
         """
         config = load_config(compressor_folder(model_config))
-        verify_against_model(config, local_folder(model_config.model))
+        verify_against_model(config, local_folder(model_config.model, model_config.revision))
         if config.positions == "kept":
             text_config = model_config.hf_text_config
             section = mrope_section(text_config.to_dict())

@@ -19,13 +19,13 @@ from metacompress_server.error_middleware import (
 )
 from metacompress_server.errors import RequestError
 from metacompress_server.metrics import ImageMetrics
-from metacompress_server.plan import load_plan
+from metacompress_server.plan import CompressionPlan, load_plan
 from metacompress_server.rope import position_limit
 
 from .chat import CompressingChat
-from .configuration import COMPRESSOR_KEY
 from .executor import is_counting
 from .pictures import PictureDesk
+from .plugin import COMPRESSOR_KEY
 
 if TYPE_CHECKING:
     from starlette.datastructures import State
@@ -71,15 +71,25 @@ def _desk(engine: EngineClient, model_name: str) -> PictureDesk:
         metrics=ImageMetrics(model_name, plan),
         plan=plan,
         placeholder=_placeholder(engine, model_config),
-        max_positions=position_limit(model_config.hf_text_config.to_dict()),
+        max_positions=_max_positions(model_config, plan),
         leads=engine.vllm_config.parallel_config._api_process_rank <= 0,
         counted=is_counting(backend),
     )
 
 
-def _placeholder(engine: EngineClient, model_config: "ModelConfig") -> str:
-    tokenizer = engine.renderer.get_tokenizer()
-    token: str = tokenizer.convert_ids_to_tokens(model_config.hf_config.image_token_index)
+def _max_positions(model_config: "ModelConfig", plan: CompressionPlan | None) -> int:
+    """Without a compressor positions are tokens, and vLLM's own limit holds."""
+    if plan is None:
+        return int(model_config.max_model_len)
+    return position_limit(model_config.hf_text_config.to_dict())
+
+
+def _placeholder(engine: EngineClient, model_config: "ModelConfig") -> str | None:
+    """The picture token; None for a model that is not a LLaVA, served uncompressed."""
+    index = getattr(model_config.hf_config, "image_token_index", None)
+    if index is None:
+        return None
+    token: str = engine.renderer.get_tokenizer().convert_ids_to_tokens(index)
     return token
 
 

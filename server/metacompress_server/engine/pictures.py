@@ -18,7 +18,7 @@ class PictureDesk:
     """One per server.
 
     plan: None where pictures are served uncompressed.
-    placeholder: the tokenizer's picture token.
+    placeholder: the tokenizer's picture token, None where it is not known.
     counted: whether the engine's executor keeps a ledger.
     leads: whether this is the first of the server's HTTP processes, the one that keeps the metrics.
     """
@@ -26,7 +26,7 @@ class PictureDesk:
     engine: AsyncLLM
     metrics: ImageMetrics
     plan: CompressionPlan | None
-    placeholder: str
+    placeholder: str | None
     max_positions: int
     counted: bool
     leads: bool
@@ -67,7 +67,7 @@ class PictureDesk:
         return encoded
 
     async def refresh_within(self, seconds: float) -> None:
-        """`refresh` for a reader who cannot wait for a long step, nor for an engine that is gone."""
+        """`refresh` for a reader who can wait neither for a long step nor for a dead engine."""
         if self.engine.errored:
             return
         refreshing = asyncio.ensure_future(self.refresh())

@@ -1,6 +1,9 @@
 """Entry point of vLLM's general plugins: makes our parts known in every process."""
 
 ARCHITECTURE = "MetaCompressLlavaForConditionalGeneration"
+COMPRESSOR_KEY = "metacompress_compressor"
+"""Entry of `--hf-overrides` that names the artifact's folder."""
+
 _MODEL = "metacompress_server.engine.llava:MetaCompressLlavaForConditionalGeneration"
 
 

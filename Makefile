@@ -22,6 +22,7 @@ test: dev
 
 test-gpu: dev
 	$(BIN)/pytest -m gpu $(ARGS)
+	$(BIN)/python benchmarks/kernels.py
 
 bench: install
 	$(BIN)/python benchmarks/kernels.py $(ARGS)

@@ -55,7 +55,8 @@ def _size(item: Placement) -> str:
 
 
 def _neighbour_answer(anchor: Placement, direction: str, found: Placement | None) -> str:
-    return f"{direction.capitalize()} the {anchor.name} is {_what(found)}."
+    place = CELL_NAMES[anchor.cell]
+    return f"The {anchor.name} is at the {place}, and {direction} it is {_what(found)}."
 
 
 def _name(item: Placement | None) -> str | None:

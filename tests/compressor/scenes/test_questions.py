@@ -41,9 +41,11 @@ def _right_answers(scene: Scene) -> dict[str, str]:
         "How many animals are there?": "There are two animals.",
         "How many foods do you see?": "There is one food.",
         "How many tools are there?": "There are no tools.",
-        "What is below the fox?": "Below the fox is a car.",
-        "What is to the left of the owl?": "To the left of the owl is a fox.",
-        "What is above the fox?": "Above the fox is nothing.",
+        "What is below the fox?": "The fox is at the top, and below it is a car.",
+        "What is to the left of the owl?": (
+            "The owl is at the top right, and to the left of it is a fox."
+        ),
+        "What is above the fox?": "The fox is at the top, and above it is nothing.",
         "Is the pizza bigger than the fox?": "The pizza is big and the fox is small, so yes.",
         "Is the pizza smaller than the fox?": "The pizza is big and the fox is small, so no.",
         "Is the car big or small?": "The car is small.",
@@ -70,9 +72,14 @@ def test_follow_up_needs_a_referent_and_speaks_of_it():
     ask = KINDS["follow_up"]
     assert ask(BOARD_SCENE, rng, None) is None
     answers = {turn.question: turn for turn in (ask(BOARD_SCENE, rng, "fox") for _ in range(200))}
-    assert answers["And what is below it?"].answer == "Below the fox is a car."
+    assert (
+        answers["And what is below it?"].answer == "The fox is at the top, and below it is a car."
+    )
     assert answers["And what is below it?"].referent == "car"
-    assert answers["And what is to the left of it?"].answer == "To the left of the fox is nothing."
+    assert (
+        answers["And what is to the left of it?"].answer
+        == "The fox is at the top, and to the left of it is nothing."
+    )
     assert answers["And what is to the left of it?"].referent is None
     assert answers["And where is it?"].answer == "The fox is at the top."
     assert answers["Is it big or small?"].answer == "The fox is small."

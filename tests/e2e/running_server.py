@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 from openai import OpenAI
 
-STARTUP_S = 240.0
+STARTUP_S = 480.0
+ANSWER_S = 120.0
 COMMON_FLAGS = [
     *("--dtype", "float32", "--kv-cache-memory-bytes", str(1 << 25), "--block-size", "32"),
     *("--max-num-seqs", "8", "--served-model-name", "tiny", "--enforce-eager"),
@@ -37,6 +39,12 @@ class RunningServer:
     def client(self) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
 
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=ANSWER_S)
+
+    def post(self, path: str, **request: Any) -> httpx.Response:
+        return httpx.post(self.url + path, timeout=ANSWER_S, **request)
+
     def close(self) -> None:
         """Close the client's connections."""
         self.client.close()
@@ -44,7 +52,7 @@ class RunningServer:
     def metric(self, name: str, **labels: str) -> float:
         """The value of one series on /metrics; fails where there is none."""
         wanted = {f'{key}="{value}"' for key, value in labels.items()}
-        for line in httpx.get(f"{self.url}/metrics").text.splitlines():
+        for line in self.get("/metrics").text.splitlines():
             series, _, value = line.rpartition(" ")
             head, _, rest = series.partition("{")
             if head == name and wanted <= set(rest.removesuffix("}").split(",")):

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 from dialogue import Dialogue, Part, ask, savings, served_answer
 from openai.types.chat import ChatCompletionChunk
@@ -116,7 +115,7 @@ def test_a_stream_ends_as_openai_says(server: RunningServer) -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    lines = httpx.post(f"{server.url}/v1/chat/completions", json=body).text.split("\n\n")
+    lines = server.post("/v1/chat/completions", json=body).text.split("\n\n")
     assert all(line.startswith("data: ") for line in lines if line)
     assert lines[-2:] == ["data: [DONE]", ""]
 

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 def post(server: RunningServer, **body: Any) -> httpx.Response:
     request = {"model": "tiny", "max_tokens": 4, **body}
-    return httpx.post(f"{server.url}/v1/chat/completions", json=request)
+    return server.post("/v1/chat/completions", json=request)
 
 
 def image_part(url: str | None, **more: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def test_no_address_of_a_client_is_ever_opened(server: RunningServer, route: str
         content = [{"type": "input_image", "image_url": address}]
         responses = {"input": [{"role": "user", "content": content}]}
         body = {"model": "tiny", **(chat if route == "chat/completions" else responses)}
-        answer = httpx.post(f"{server.url}/v1/{route}", json=body)
+        answer = server.post(f"/v1/{route}", json=body)
         refused(answer, 400, "invalid_image_url")
         with pytest.raises(TimeoutError):
             listener.accept()
@@ -163,13 +163,13 @@ def test_requests_that_make_no_sense(server: RunningServer, body: dict[str, Any]
 
 def test_a_body_that_is_not_json(server: RunningServer) -> None:
     headers = {"content-type": "application/json"}
-    path = f"{server.url}/v1/chat/completions"
-    refused(httpx.post(path, content="{", headers=headers), 400, "invalid_json")
+    answer = server.post("/v1/chat/completions", content="{", headers=headers)
+    refused(answer, 400, "invalid_json")
 
 
 def test_routes_and_methods_that_do_not_exist(server: RunningServer) -> None:
-    refused(httpx.get(f"{server.url}/v1/nothing"), 404, None)
-    refused(httpx.get(f"{server.url}/v1/chat/completions"), 405, None)
+    refused(server.get("/v1/nothing"), 404, None)
+    refused(server.get("/v1/chat/completions"), 405, None)
 
 
 def test_openais_client_raises_its_own_errors(server: RunningServer) -> None:

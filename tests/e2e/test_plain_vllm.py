@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from dialogue import Dialogue, ask, savings, served_answer
 from PIL.Image import Image
@@ -87,7 +86,7 @@ def test_plain_vllm_serve_compresses_with_the_plugin(
     vllm_with_plugin: RunningServer, reference: Reference, dialogues: list[Dialogue]
 ) -> None:
     server = vllm_with_plugin
-    text = httpx.get(f"{server.url}/metrics").text
+    text = server.get("/metrics").text
     ours = [
         line for line in text.splitlines() if line.startswith("metacompress_") and "_total{" in line
     ]

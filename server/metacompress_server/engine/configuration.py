@@ -36,7 +36,10 @@ class MetaCompressConfig(VerifyAndUpdateConfig):
         if config.positions == "kept":
             text_config = model_config.hf_text_config
             section = mrope_section(text_config.to_dict())
-            text_config.rope_parameters = {**text_config.rope_parameters, "mrope_section": section}
+            text_config.rope_parameters = {
+                **(text_config.rope_parameters or {}),
+                "mrope_section": section,
+            }
 
     @staticmethod
     def verify_and_update_config(vllm_config: "VllmConfig") -> None:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+_WIDEST_KEY = 256
 _TRITON_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -20,6 +21,12 @@ def device_of(*arguments: object) -> str:
     if kind not in (*supported, "meta"):
         raise ValueError(f"no implementation for device {kind}; there is one for {supported}")
     return kind
+
+
+def check_key_dim(keys: Tensor) -> None:
+    """Raises ValueError for keys wider than a block of the Triton kernels."""
+    if keys.shape[-1] > _WIDEST_KEY:
+        raise ValueError(f"on CUDA, Dc must be at most {_WIDEST_KEY}, not {keys.shape[-1]}")
 
 
 def check_dtypes(*tensors: Tensor | None) -> None:

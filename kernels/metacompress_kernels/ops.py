@@ -59,6 +59,7 @@ def compress_tokens(
     arguments = (values, queries, keys, beta, windows, grid_cols, token_bias, competing)
     if checks.device_of(*arguments) == "cuda":
         checks.check_dtypes(values, queries, keys, beta, token_bias)
+        checks.check_key_dim(keys)
         compressed: Tensor = compress_tokens_op(*arguments)
         return compressed
     return compress_tokens_reference(*arguments)
@@ -120,6 +121,7 @@ def compress_tokens_ragged(
     )
     if checks.device_of(*arguments) == "cuda":
         checks.check_dtypes(values, queries, keys, beta, token_bias)
+        checks.check_key_dim(keys)
         compressed: Tensor = compress_tokens_ragged_op(*arguments)
         return compressed
     return compress_tokens_ragged_reference(*arguments)

@@ -6,22 +6,25 @@ import torch
 from torch import Tensor
 
 
-def pooling_matrix(windows: Tensor, num_tokens: int, grid_cols: int) -> Tensor:
+def pooling_matrix(
+    windows: Tensor, num_tokens: int, grid_cols: int, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """The averaging over windows as a matrix with rows that sum to one.
 
     Args:
         windows: `[M, 4]` integers, each row `(row_start, row_stop, col_start, col_stop)`.
         num_tokens: N, tokens of the picture in row-major order.
         grid_cols: tokens in one row of the picture.
+        dtype: of the result.
 
     Returns:
-        `[M, N]` float32.
+        `[M, N]` in `dtype`.
     """
     token = torch.arange(num_tokens, device=windows.device)
     row, col = token // grid_cols, token % grid_cols
     row_start, row_stop, col_start, col_stop = windows.unsqueeze(-1).unbind(1)
     inside = (row >= row_start) & (row < row_stop) & (col >= col_start) & (col < col_stop)
-    member = inside.float()
+    member = inside.to(dtype)
     return member / member.sum(dim=1, keepdim=True)
 
 

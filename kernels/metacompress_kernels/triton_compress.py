@@ -22,7 +22,6 @@ import triton.language as tl
 from torch import Tensor
 
 _INTERPRETED = triton.knobs.runtime.interpret
-_BLOCK_TOKENS = 64
 
 
 @triton.jit
@@ -39,7 +38,7 @@ def _dot(a, b, WIDEN: tl.constexpr):
     """Matrix product in fp32. The interpreter gets bf16 products wrong, so it is given fp32."""
     if WIDEN:
         return tl.dot(a.to(tl.float32), b.to(tl.float32))
-    return tl.dot(a, b, input_precision="tf32x3")
+    return tl.dot(a, b, input_precision="ieee")
 
 
 @triton.jit
@@ -241,6 +240,39 @@ def _compress_kernel(
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """Sizes of one program's blocks, all powers of two, and how it is pipelined."""
+
+    outputs: int
+    tokens: int
+    channels: int
+    key_channels: int
+    stages: int
+    warps: int = 4
+
+
+def blocks_for(num_outputs: int, hidden: int, key_dim: int, itemsize: int) -> Blocks:
+    """Blocks for a picture: under 99 KiB of shared memory, so that every GPU since Ampere fits.
+
+    Half precision leaves room for three programs on each multiprocessor of an H100, which hides
+    the latency of its memory. fp32 products run without tensor cores, exact, in smaller blocks.
+    """
+    key_channels = power_of_two(key_dim, 16, 256)
+    if itemsize > 2:
+        return Blocks(
+            power_of_two(num_outputs, 16, 32), 16, power_of_two(hidden, 16, 64), key_channels, 2
+        )
+    stages = 3 if key_channels <= 128 else 2
+    outputs, channels = power_of_two(num_outputs, 16, 64), power_of_two(hidden, 16, 128)
+    return Blocks(outputs, 32, channels, key_channels, stages)
+
+
+def column_blocks_for(key_dim: int) -> Blocks:
+    """Blocks for the competing form's pass over the columns; no values, so no channels."""
+    return Blocks(32, 32, 0, power_of_two(key_dim, 16, 256), 2)
+
+
+@dataclass(frozen=True)
 class Pictures:
     """Where pictures lie in their tensors: equally large and stacked, or packed one after another.
 
@@ -287,11 +319,11 @@ def launch_compress(
     if competing:
         token_bias = _launch_columns(queries, keys, beta, token_bias, pictures)
 
-    block_m = _power_of_two(pictures.num_outputs, 16, 64)
-    block_d = _power_of_two(values.shape[2], 16, 128)
+    itemsize = max(values.element_size(), keys.element_size())
+    blocks = blocks_for(pictures.num_outputs, values.shape[2], keys.shape[2], itemsize)
     grid = (
-        triton.cdiv(pictures.num_outputs, block_m),
-        triton.cdiv(values.shape[2], block_d),
+        triton.cdiv(pictures.num_outputs, blocks.outputs),
+        triton.cdiv(values.shape[2], blocks.channels),
         pictures.count,
     )
     _compress_kernel[grid](
@@ -314,12 +346,12 @@ def launch_compress(
         RAGGED=pictures.ragged,
         HAS_BIAS=token_bias is not None,
         WIDEN=_INTERPRETED,
-        BLOCK_M=block_m,
-        BLOCK_N=_BLOCK_TOKENS,
-        BLOCK_D=block_d,
-        BLOCK_C=_power_of_two(keys.shape[2], 16, 512),
-        num_warps=4,
-        num_stages=3,
+        BLOCK_M=blocks.outputs,
+        BLOCK_N=blocks.tokens,
+        BLOCK_D=blocks.channels,
+        BLOCK_C=blocks.key_channels,
+        num_warps=blocks.warps,
+        num_stages=blocks.stages,
     )
     return out
 
@@ -343,7 +375,7 @@ def _launch_pool(
         *_picture_strides(queries, pictures),
         RAGGED=pictures.ragged,
         BLOCK_M=block_m,
-        BLOCK_C=_power_of_two(key_dim, 16, 512),
+        BLOCK_C=power_of_two(key_dim, 16, 256),
         num_warps=4,
     )
     return pooled
@@ -353,7 +385,8 @@ def _launch_columns(
     queries: Tensor, keys: Tensor, beta: Tensor, token_bias: Tensor | None, pictures: Pictures
 ) -> Tensor:
     out = keys.new_empty(keys.shape[:2], dtype=torch.float32)
-    _column_kernel[(triton.cdiv(pictures.num_tokens, _BLOCK_TOKENS), pictures.count)](
+    blocks = column_blocks_for(keys.shape[2])
+    _column_kernel[(triton.cdiv(pictures.num_tokens, blocks.tokens), pictures.count)](
         queries,
         keys,
         beta.contiguous(),
@@ -370,10 +403,11 @@ def _launch_columns(
         RAGGED=pictures.ragged,
         HAS_BIAS=token_bias is not None,
         WIDEN=_INTERPRETED,
-        BLOCK_M=_power_of_two(pictures.num_outputs, 16, 64),
-        BLOCK_N=_BLOCK_TOKENS,
-        BLOCK_C=_power_of_two(keys.shape[2], 16, 512),
-        num_warps=4,
+        BLOCK_M=blocks.outputs,
+        BLOCK_N=blocks.tokens,
+        BLOCK_C=blocks.key_channels,
+        num_warps=blocks.warps,
+        num_stages=blocks.stages,
     )
     return out
 
@@ -391,6 +425,6 @@ def _bias_strides(token_bias: Tensor | None, pictures: Pictures) -> tuple[int, i
     return (0 if pictures.ragged else picture), token
 
 
-def _power_of_two(size: int, low: int, high: int) -> int:
+def power_of_two(size: int, low: int, high: int) -> int:
     power: int = triton.next_power_of_2(size)
     return max(low, min(high, power))

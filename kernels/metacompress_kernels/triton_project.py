@@ -17,9 +17,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .triton_compress import _INTERPRETED, _dot, _power_of_two
+from .triton_compress import _INTERPRETED, _dot, power_of_two
 
-_BLOCK_T, _BLOCK_K = 32, 64
+TOKENS, CHANNELS, COLUMNS, STAGES = 32, 64, 128, 3
 
 
 @triton.jit
@@ -84,8 +84,8 @@ def launch_project(tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | 
     out = weight.new_empty(batch, num_tokens, width)
     if out.numel() == 0:
         return out
-    block_w = _power_of_two(width, 16, 128)
-    grid = (triton.cdiv(width, block_w), triton.cdiv(num_tokens, _BLOCK_T), batch)
+    block_w = power_of_two(width, 16, COLUMNS)
+    grid = (triton.cdiv(width, block_w), triton.cdiv(num_tokens, TOKENS), batch)
     _project_kernel[grid](
         tokens,
         weight.contiguous(),
@@ -99,10 +99,10 @@ def launch_project(tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | 
         *tokens.stride(),
         NORMALISE=eps is not None,
         WIDEN=_INTERPRETED,
-        BLOCK_T=_BLOCK_T,
-        BLOCK_K=_BLOCK_K,
+        BLOCK_T=TOKENS,
+        BLOCK_K=CHANNELS,
         BLOCK_W=block_w,
         num_warps=4,
-        num_stages=3,
+        num_stages=STAGES,
     )
     return out

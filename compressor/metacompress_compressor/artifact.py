@@ -152,8 +152,9 @@ def load_artifact(folder: Path | str) -> Artifact:
 def load_config(folder: Path | str) -> CompressorConfig:
     """Read and check `config.json` alone. Raises ArtifactError as `load_artifact`."""
     path = Path(folder) / CONFIG_FILE
+    content = _read(path)
     try:
-        raw = json.loads(_read(path))
+        raw = json.loads(content)
     except ValueError as error:
         raise ArtifactError(f"{path} is not JSON: {error}") from error
     version = raw.get("format_version") if isinstance(raw, dict) else None

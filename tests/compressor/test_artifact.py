@@ -100,7 +100,7 @@ def test_digest_names_weights_and_configuration(folder, config):
 @pytest.mark.parametrize("name", ["config.json", "compressor.safetensors"])
 def test_missing_file(folder, name):
     (folder / name).unlink()
-    with pytest.raises(ArtifactError, match=f"cannot read .*{name}: No such file"):
+    with pytest.raises(ArtifactError, match=f"^cannot read .*{name}: No such file"):
         load_artifact(folder)
 
 

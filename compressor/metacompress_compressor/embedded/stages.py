@@ -184,8 +184,8 @@ class JointStage:
 
     student: Student
     steps: int
-    batch_size: int = 32
-    num_turns: int = 14
+    batch_size: int = 16
+    num_turns: int = 12
     dense_weight: float = 0.1
     learning_rate: float = 5e-4
     name: str = "joint"

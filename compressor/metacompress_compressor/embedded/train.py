@@ -27,7 +27,7 @@ from .stages import (
 
 _LANGUAGE: Final = ("model.model.language_model.", "model.lm_head.", "symbols.")
 #: Stage -> its steps, the stages whose weights it starts from, and the weights it hands on.
-STEPS: Final = {"tower": 1600, "language": 2400, "dialogue": 600, "alignment": 150, "joint": 900}
+STEPS: Final = {"tower": 1600, "language": 2400, "dialogue": 400, "alignment": 200, "joint": 600}
 _BUILDS_ON: Final = {
     "tower": (),
     "language": (),

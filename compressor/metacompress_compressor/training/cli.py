@@ -73,6 +73,7 @@ def job_from(args: argparse.Namespace) -> TrainJob:
         clip=args.clip,
         initial_mass=args.initial_mass,
         dtype=args.dtype,
+        cache_teacher=args.cache_teacher,
         seed=args.seed,
     )
     return TrainJob(
@@ -149,6 +150,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     _option(group, "--clip", "clip", "largest gradient norm, 0 for none")
     _option(group, "--initial-mass", "initial_mass", "share of a row that starts in its window")
     _option(group, "--dtype", "dtype", "of the frozen LLM", ("float32", "bfloat16"))
+    group.add_argument(
+        "--cache-teacher",
+        action="store_true",
+        help="keep the teacher's logits on disk (tokens x vocabulary x 2 bytes): faster epochs",
+    )
     _option(group, "--seed", "seed", "of weights, order and draws")
 
 

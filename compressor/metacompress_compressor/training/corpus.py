@@ -9,6 +9,7 @@ from torch import Tensor
 from metacompress_compressor.adapters import Adapter, DialogueBatch, EncodedDialogue, collate
 
 from .dialogues import DataError, Dialogue, DialogueSet
+from .features import Features
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Corpus:
         dialogues, encoded: the same dialogues in the same order.
         image_rows: for each dialogue, its picture's row in `features`.
         features: `[pictures, N, D]` visual tokens, memory-mapped.
+        features_key: of everything that the features depend on.
     """
 
     dialogues: tuple[Dialogue, ...]
     encoded: tuple[EncodedDialogue, ...]
     image_rows: tuple[int, ...]
     features: Tensor
+    features_key: str
 
     def __len__(self) -> int:
         return len(self.dialogues)
@@ -64,12 +67,12 @@ def encode_dialogues(
 
 
 def join_features(
-    data: DialogueSet, encoded: tuple[EncodedDialogue, ...], features: Tensor
+    data: DialogueSet, encoded: tuple[EncodedDialogue, ...], features: Features
 ) -> Corpus:
     """Put dialogues and the features of `data.images`, in that order, together."""
     row_of = {image: row for row, image in enumerate(data.images)}
     image_rows = tuple(row_of[dialogue.image] for dialogue in data.dialogues)
-    return Corpus(data.dialogues, encoded, image_rows, features)
+    return Corpus(data.dialogues, encoded, image_rows, features.tokens, features.key)
 
 
 def _encode(adapter: Adapter, dialogue: Dialogue) -> EncodedDialogue:

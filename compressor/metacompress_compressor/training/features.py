@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,9 +12,18 @@ from torch import Tensor
 from metacompress_compressor.adapters import Adapter
 
 from .dialogues import DataError
+from .disk_cache import cached_tensor, checkpoint_digest
 
 _PICTURES_AT_ONCE = 16
 _DTYPE = torch.float16
+
+
+@dataclass(frozen=True)
+class Features:
+    """Visual tokens of pictures, and the key of everything that they depend on."""
+
+    tokens: Tensor
+    key: str
 
 
 def cached_features(
@@ -21,11 +31,11 @@ def cached_features(
     images: Sequence[Path],
     cache_dir: Path,
     on_progress: Callable[[int, int], None],
-) -> Tensor:
+) -> Features:
     """Visual tokens of `images`, from the cache if it holds them.
 
-    The cache's name is a digest of the projector and of every picture's bytes, so a changed model
-    or picture is computed anew. The file appears under its name only when it is complete.
+    The cache's name is a digest of the model's weights and of every picture's bytes, so a changed
+    model or picture is computed anew.
 
     Args:
         adapter: the frozen model.
@@ -34,32 +44,28 @@ def cached_features(
         on_progress: called with pictures done and pictures in all.
 
     Returns:
-        `[len(images), N, D]` float16, mapped from the file.
+        Tokens `[len(images), N, D]` float16, mapped from the file.
 
     Raises:
         DataError: a picture that cannot be read, or features too large for half precision.
     """
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    path = cache_dir / f"features-{_cache_key(adapter, images)}.bin"
     shape = (len(images), adapter.grid.num_tokens, adapter.hidden_size)
-    if not path.exists():
-        partial = path.with_suffix(".partial")
-        _fill(adapter, images, _map(partial, shape), on_progress)
-        partial.rename(path)
+    key = _cache_key(adapter, images)
+    tokens = cached_tensor(
+        cache_dir / f"features-{key}.bin",
+        shape,
+        _DTYPE,
+        lambda features: _fill(adapter, images, features, on_progress),
+    )
     on_progress(len(images), len(images))
-    return _map(path, shape)
+    return Features(tokens, key)
 
 
 def _cache_key(adapter: Adapter, images: Sequence[Path]) -> str:
-    digest = hashlib.sha256(adapter.base_model_info().model_dump_json().encode())
+    digest = hashlib.sha256(checkpoint_digest(adapter.model_dir).encode())
     for image in images:
         digest.update(hashlib.sha256(image.read_bytes()).digest())
     return digest.hexdigest()[:32]
-
-
-def _map(path: Path, shape: tuple[int, int, int]) -> Tensor:
-    count = shape[0] * shape[1] * shape[2]
-    return torch.from_file(str(path), shared=True, size=count, dtype=_DTYPE).view(shape)
 
 
 def _fill(

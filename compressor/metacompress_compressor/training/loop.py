@@ -16,6 +16,7 @@ from .corpus import Corpus
 from .losses import column_loss, entropy_loss, prediction_loss
 from .schedule import BatchSchedule, rate_factor
 from .settings import TrainSettings
+from .teacher import CachedTeacher, teacher_logits
 
 
 def placement_for(
@@ -35,15 +36,23 @@ class Trainer:
     Args:
         adapter: the frozen LVLM; its language model is in the dtype to train with.
         corpus: dialogues with features.
+        teacher: gives the teacher's logits of some dialogues, by their numbers; None to compute
+            them in every step.
         mapping: trained in place, float32.
         settings: of the run.
     """
 
     def __init__(
-        self, adapter: Adapter, corpus: Corpus, mapping: TokenMapping, settings: TrainSettings
+        self,
+        adapter: Adapter,
+        corpus: Corpus,
+        teacher: CachedTeacher | None,
+        mapping: TokenMapping,
+        settings: TrainSettings,
     ) -> None:
         self._adapter = adapter
         self._corpus = corpus
+        self._teacher = teacher
         self._settings = settings
         self.mapping = mapping
         self.step = 0
@@ -109,10 +118,12 @@ class Trainer:
     def _loss_terms(self, step: int) -> dict[str, Tensor]:
         grid = self._adapter.grid
         ratio = self._schedule.retention_ratio(step)
-        text, visual = self._corpus.batch(self._schedule.indices(step), self._adapter.device)
-        with torch.no_grad():
-            everything = Placement.contiguous(grid.num_tokens)
-            teacher = self._adapter.answer_logits(text, visual, everything)
+        indices = self._schedule.indices(step)
+        text, visual = self._corpus.batch(indices, self._adapter.device)
+        if self._teacher is None:
+            teacher = teacher_logits(self._adapter, text, visual)
+        else:
+            teacher = self._teacher(indices)
         weights = self.mapping.weights(visual, grid, ratio)
         placement = placement_for(grid, ratio, self.mapping, self._settings.positions)
         student = self._adapter.answer_logits(text, weights @ visual, placement)

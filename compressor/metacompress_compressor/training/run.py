@@ -25,6 +25,7 @@ from .dialogues import data_digest, read_dialogues
 from .features import cached_features
 from .loop import Trainer
 from .settings import TrainJob, TrainSettings
+from .teacher import cached_teacher
 
 _CALIBRATION_PICTURES = 32
 
@@ -94,7 +95,11 @@ def _prepare(
     settings = job.settings
     mapping = _initial_mapping(adapter, corpus, settings, console)
     adapter.model.to(getattr(torch, settings.dtype))
-    trainer = Trainer(adapter, corpus, mapping, settings)
+    teacher = None
+    if settings.cache_teacher:
+        with console.progress("teacher") as on_progress:
+            teacher = cached_teacher(adapter, corpus, job.features_dir, on_progress)
+    trainer = Trainer(adapter, corpus, teacher, mapping, settings)
     if job.resume:
         trainer.restore(load_checkpoint(job.out, identity))
         console.note(f"going on after step {trainer.step}")

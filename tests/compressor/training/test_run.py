@@ -36,6 +36,10 @@ def weights(out):
     return load_artifact(out).mapping.state_dict()
 
 
+def history(out):
+    return torch.load(out / "checkpoint.pt", weights_only=True)["history"]
+
+
 def assert_same_bits(first, second):
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -60,8 +64,8 @@ def test_learns_to_imitate_the_full_model(train, tmp_path, method, windows, posi
     form = ["--method", method, "--windows", windows, "--positions", positions]
     whole = ["--batch-size", "10", "--steps", "40", "--lr", "0.01", "--column-weight", "0"]
     train(tmp_path, *form, *whole, "--dtype", "float32", "--initial-mass", "0.5")
-    history = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["history"]
-    assert history[-1]["kl"] < 0.9 * history[0]["kl"]
+    records = history(tmp_path)
+    assert records[-1]["kl"] < 0.9 * records[0]["kl"]
     config = load_artifact(tmp_path).config
     assert (config.method, config.windows, config.positions) == (method, windows, positions)
     assert config.position_code == f"sinusoidal_{windows}"
@@ -92,11 +96,21 @@ def test_same_seed_same_bits_other_seed_other_bits(train, tmp_path):
     assert not torch.equal(weights(tmp_path / "a")["beta"], weights(tmp_path / "c")["beta"])
 
 
+def test_a_cached_teacher_teaches_the_same(train, tmp_path):
+    options = ["--dtype", "float32", "--cache-dir", str(tmp_path / "cache")]
+    train(tmp_path / "fresh", *options)
+    train(tmp_path / "cached", *options, "--cache-teacher")
+    assert len(list((tmp_path / "cache").glob("teacher-*.bin"))) == 1
+    losses = [[record["kl"] for record in history(tmp_path / name)] for name in ("fresh", "cached")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("teacher", [[], ["--cache-teacher"]])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
-    train, tmp_path, monkeypatch, dtype
+    train, tmp_path, monkeypatch, dtype, teacher
 ):
-    options = ["--dtype", dtype, "--retention", "0.25", "0.5"]
+    options = ["--dtype", dtype, "--retention", "0.25", "0.5", *teacher]
     train(tmp_path / "whole", *options)
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
@@ -105,11 +119,7 @@ def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     assert not (tmp_path / "parts" / "config.json").exists()
     assert train(tmp_path / "parts", *options, "--resume").finished
     assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
-    histories = [
-        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["history"]
-        for name in ("whole", "parts")
-    ]
-    assert histories[0] == histories[1]
+    assert history(tmp_path / "whole") == history(tmp_path / "parts")
 
 
 def test_an_error_within_a_step_leaves_a_checkpoint(train, tmp_path, monkeypatch):

@@ -151,7 +151,8 @@ class TokenMapping(nn.Module):
     def _windows(self, grid: Grid, compressed: Grid, device: torch.device) -> tuple[Tensor, int]:
         """The windows' ranges and the length of the rows that they count in."""
         source = pooling_grid(grid, compressed, self.windows)
-        return _window_tensor(grid, compressed, self.windows, device), source.cols
+        build = _window_tensor.__wrapped__ if torch.compiler.is_compiling() else _window_tensor
+        return build(grid, compressed, self.windows, device), source.cols
 
     def _check(self, x: Tensor, grid: Grid) -> None:
         if x.ndim != 3 or x.shape[1:] != (grid.num_tokens, self.hidden_size):

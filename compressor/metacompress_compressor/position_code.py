@@ -72,6 +72,8 @@ def projected_position_code(grid: Grid, weight: Tensor, code: PositionCode) -> T
 
 
 def _sinusoids_like(count: int, channels: int, like: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():  # the compiler cannot trace the cache
+        return _sinusoids(torch.arange(count), channels).to(like)
     return _cached_sinusoids(count, channels, like.device, like.dtype)
 
 
@@ -79,7 +81,8 @@ def _sinusoids_like(count: int, channels: int, like: Tensor) -> Tensor:
 def _cached_sinusoids(
     count: int, channels: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    return _sinusoids(torch.arange(count), channels).to(device, dtype)
+    with torch.inference_mode(mode=False):  # a server's cache must not break a later backward
+        return _sinusoids(torch.arange(count), channels).to(device, dtype)
 
 
 def _sinusoids(places: Tensor, channels: int) -> Tensor:

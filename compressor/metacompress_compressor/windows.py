@@ -62,7 +62,11 @@ def compressed_grid(grid: Grid, retention_ratio: float, windows: WindowKind) -> 
     fitting = [candidate for candidate in candidates if candidate.num_tokens <= budget]
     if not fitting:  # a side is down to one token, so the other has to shrink by the whole ratio
         return Grid(1, budget) if grid.rows <= grid.cols else Grid(budget, 1)
-    return max(fitting, key=lambda c: (c.num_tokens, -_aspect_distance(c, grid)))
+    best = fitting[0]
+    for candidate in fitting[1:]:  # a loop, because torch.compile cannot trace max with a key
+        if _rank(candidate, grid) > _rank(best, grid):
+            best = candidate
+    return best
 
 
 def num_compressed_tokens(grid: Grid, retention_ratio: float, windows: WindowKind) -> int:
@@ -118,9 +122,13 @@ def _both_roundings(side: float) -> list[int]:
     return sorted({max(1, math.floor(side)), max(1, math.ceil(side))})
 
 
-def _aspect_distance(candidate: Grid, grid: Grid) -> float:
-    """Zero for the same aspect; rounded, so that 7 x 8 and 8 x 7 are equally far from a square."""
-    return round(abs(math.log(candidate.rows * grid.cols / (candidate.cols * grid.rows))), 9)
+def _rank(candidate: Grid, grid: Grid) -> tuple[int, float]:
+    """Higher for more outputs, then for an aspect nearer the picture's.
+
+    Rounded, so that 7 x 8 and 8 x 7 are equally far from a square.
+    """
+    distance = abs(math.log(candidate.rows * grid.cols / (candidate.cols * grid.rows)))
+    return candidate.num_tokens, -round(distance, 9)
 
 
 def _side_ranges(tokens: int, outputs: int) -> list[tuple[int, int]]:

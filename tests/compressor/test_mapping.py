@@ -129,6 +129,25 @@ def test_layer_norm_makes_p_independent_of_scale(pictures):
     assert difference.abs().max() > 0.1
 
 
+@pytest.mark.parametrize(("method", "windows"), FORMS)
+def test_compiles_without_a_graph_break(pictures, method, windows):
+    mapping = make_mapping(method, windows)
+    compiled = torch.compile(
+        lambda x: mapping(x, GRID, 0.2), backend="eager", fullgraph=True, dynamic=False
+    )
+    with torch.no_grad():
+        assert torch.equal(compiled(pictures), mapping(pictures, GRID, 0.2))
+
+
+def test_trains_after_it_has_served(pictures):
+    """What serving caches in inference mode must not be refused by autograd later."""
+    mapping = make_mapping(code="sinusoidal_1d")
+    with torch.inference_mode():
+        mapping(pictures, GRID, 0.3)
+    mapping(pictures, GRID, 0.3).sum().backward()
+    assert mapping.query_projection.grad is not None
+
+
 def test_wrong_shapes_are_named(pictures):
     with pytest.raises(ValueError, match=r"must be \[B, 49, 16\]"):
         make_mapping()(pictures, Grid(7, 7), 0.2)

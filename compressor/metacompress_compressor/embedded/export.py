@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
     arguments = parser.parse_args()
     student = Student()
-    state = torch.load(arguments.run / "joint.pt", weights_only=True)
+    state = torch.load(arguments.run / "polish.pt", weights_only=True)
     student.load_state_dict(state["student"])
     export_checkpoint(student.model, student.tokenizer, arguments.out)
     size = (arguments.out / "model.safetensors").stat().st_size / 1e6

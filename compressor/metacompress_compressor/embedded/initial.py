@@ -61,7 +61,8 @@ def word_id(tokenizer: PreTrainedTokenizerFast, word: str) -> int:
 def _fast_rows(config: LlamaConfig) -> Tensor:
     """Which rows of one head's query and key belong to fast rotary pairs, `[head_dim]`, bool."""
     half = config.head_dim // 2
-    turns = config.rope_parameters["rope_theta"] ** (-torch.arange(half) / half)
+    base: float = config.rope_parameters["rope_theta"]
+    turns = base ** (-torch.arange(half) / half)
     return (turns > _FAST_TURN).repeat(2)
 
 

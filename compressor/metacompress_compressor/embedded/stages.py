@@ -1,9 +1,9 @@
-"""The stages of training: tower, language, dialogue, alignment, joint. Each draws its own data."""
+"""The stages of training, from seeing to polishing. Each draws its own data."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
-from metacompress_compressor.scenes import Scene, draw_scene, sample_dialogue, sample_scene
+from metacompress_compressor.scenes import KINDS, Scene, draw_scene, sample_dialogue, sample_scene
 
 from .architecture import HIDDEN_SIZE, build_model, normalize_pixels, tower_features
 from .initial import initialize_language_model
@@ -188,6 +188,7 @@ class JointStage:
     num_turns: int = 12
     dense_weight: float = 0.1
     learning_rate: float = 5e-4
+    kinds: Sequence[str] | None = None
     name: str = "joint"
 
     def __post_init__(self) -> None:
@@ -199,7 +200,9 @@ class JointStage:
         yield from self.student.heads.parameters()
 
     def loss(self, rng: random.Random) -> tuple[Tensor, dict[str, float]]:
-        dialogues = [sample_dialogue(rng, self.num_turns) for _ in range(self.batch_size)]
+        dialogues = [
+            sample_dialogue(rng, self.num_turns, kinds=self.kinds) for _ in range(self.batch_size)
+        ]
         pixels, labels = _draw([dialogue.scene for dialogue in dialogues])
         features = tower_features(self.student.model, pixels)
         dense, metrics = self.student.dense_loss(features, labels)
@@ -207,3 +210,9 @@ class JointStage:
         batch = self._builder.batch([dialogue.turns for dialogue in dialogues], rng=rng)
         loss, accuracy = answer_loss(self.student.model, batch, visual)
         return loss + self.dense_weight * dense, {"token_accuracy": accuracy, **metrics}
+
+
+def polish_stage(student: Student, steps: int) -> JointStage:
+    """The joint stage again, gently, asking more of what is learned last."""
+    kinds = [*KINDS, "count_category", "count_category", "neighbour", "exists"]
+    return JointStage(student, steps, kinds=kinds, learning_rate=3e-4, name="polish")

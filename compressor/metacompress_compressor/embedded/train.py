@@ -1,8 +1,8 @@
 """Trains the embedded model from nothing; `--help` tells how.
 
-Five stages, each resumable: the tower learns to see, the language model to answer from symbolic
+Six stages, each resumable: the tower learns to see, the language model to answer from symbolic
 pictures, first short and then long dialogues, the projector to turn the one into the other, and
-then all of it learns together.
+then all of it learns together, in the end with more of the kinds of question learned last.
 """
 
 from __future__ import annotations
@@ -23,23 +23,33 @@ from .stages import (
     Student,
     TowerStage,
     dialogue_stage,
+    polish_stage,
 )
 
 _LANGUAGE: Final = ("model.model.language_model.", "model.lm_head.", "symbols.")
 #: Stage -> its steps, the stages whose weights it starts from, and the weights it hands on.
-STEPS: Final = {"tower": 1600, "language": 2400, "dialogue": 400, "alignment": 200, "joint": 600}
+STEPS: Final = {
+    "tower": 1600,
+    "language": 2400,
+    "dialogue": 400,
+    "alignment": 200,
+    "joint": 600,
+    "polish": 300,
+}
 _BUILDS_ON: Final = {
     "tower": (),
     "language": (),
     "dialogue": ("language",),
     "alignment": ("tower", "dialogue"),
     "joint": ("tower", "dialogue", "alignment"),
+    "polish": ("joint",),
 }
 _HANDS_ON: Final = {
     "tower": ("model.model.vision_tower.", "heads."),
     "language": _LANGUAGE,
     "dialogue": _LANGUAGE,
     "alignment": ("model.model.multi_modal_projector.",),
+    "joint": ("model.", "heads."),
 }
 
 
@@ -51,6 +61,7 @@ def make_stage(name: str, student: Student, steps: int) -> Stage:
         "dialogue": dialogue_stage,
         "alignment": AlignmentStage,
         "joint": JointStage,
+        "polish": polish_stage,
     }
     return stages[name](student, steps)
 

@@ -18,7 +18,9 @@ STAGES = {
     "tower": lambda student: TowerStage(student, 2, batch_size=2),
     "language": lambda student: LanguageStage(student, 2, batch_size=2, varied=True),
     "alignment": lambda student: AlignmentStage(student, 2, batch_size=2),
-    "joint": lambda student: JointStage(student, 2, batch_size=2, num_turns=2),
+    "joint": lambda student: JointStage(
+        student, 2, batch_size=2, num_turns=2, kinds=["where", "count"]
+    ),
 }
 
 

@@ -62,7 +62,7 @@ def _fast_rows(config: LlamaConfig) -> Tensor:
     """Which rows of one head's query and key belong to fast rotary pairs, `[head_dim]`, bool."""
     half = config.head_dim // 2
     base: float = config.rope_parameters["rope_theta"]
-    turns = base ** (-torch.arange(half) / half)
+    turns = torch.pow(base, -torch.arange(half) / half)
     return (turns > _FAST_TURN).repeat(2)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from openai import OpenAI
 
 STARTUP_S = 480.0
@@ -34,10 +35,16 @@ class RunningServer:
 
     url: str
     log: Path
+    process: psutil.Process
 
     @functools.cached_property
     def client(self) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """The server's own process and all below it."""
+        return [self.process, *self.process.children(recursive=True)]
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(self.url + path, timeout=ANSWER_S)
@@ -68,19 +75,26 @@ def serve(
     log_dir: Path,
     environment: dict[str, str] | None = None,
     program: str = "metacompress",
+    small: bool = True,
 ) -> Iterator[RunningServer]:
     """Run `program command flags` until the block ends.
 
     Args:
         command: subcommand, model and what belongs to it.
-        flags: flags of vLLM, besides those that keep every test server small.
+        flags: flags of vLLM, besides those for tiny checkpoints.
         log_dir: where its output goes.
         environment: variables on top of this process's.
         program: console script beside this Python.
+        small: whether to add the flags for tiny checkpoints.
     """
     port = _free_port()
     log = log_dir / f"{port}.log"
-    words = [str(Path(sys.executable).parent / program), *command, *COMMON_FLAGS, *flags]
+    words = [
+        str(Path(sys.executable).parent / program),
+        *command,
+        *(COMMON_FLAGS if small else []),
+        *flags,
+    ]
     with log.open("w") as output:
         process = subprocess.Popen(
             [*words, "--host", "127.0.0.1", "--port", str(port)],
@@ -89,7 +103,7 @@ def serve(
             env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         )
     try:
-        running = RunningServer(f"http://127.0.0.1:{port}", log)
+        running = RunningServer(f"http://127.0.0.1:{port}", log, psutil.Process(process.pid))
         _wait_until_ready(running, process)
         with closing(running):
             yield running

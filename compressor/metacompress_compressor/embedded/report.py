@@ -1,22 +1,81 @@
-"""Writes the accuracy table of the embedded model from what its artifact measured.
+"""Measures the embedded model on held-out dialogues, with and without compression, as Markdown.
 
-python -m metacompress_compressor.scenes --seed 1001 --count 1000 --out runs/held-out
-python -m metacompress_compressor.embedded.report --data runs/held-out --out table.md
+python -m metacompress_compressor.scenes --seed 1001 --count 500 --turns 5 --out runs/held-out
+python -m metacompress_compressor.embedded.report --data runs/held-out
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metacompress_compressor.artifact import load_artifact
-from metacompress_compressor.training.dialogues import Dialogue, data_digest, read_dialogues
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
 
-from . import compressor_dir
+from metacompress_compressor.adapters import Adapter, load_adapter
+from metacompress_compressor.artifact import Artifact, Positions, load_artifact
+from metacompress_compressor.evaluation import evaluate
+from metacompress_compressor.reductions import (
+    AveragePooling,
+    Full,
+    Mapped,
+    Reduced,
+    Reduction,
+    Sample,
+)
+from metacompress_compressor.training.corpus import Corpus, encode_dialogues, join_features
+from metacompress_compressor.training.dialogues import DataError, Dialogue, read_dialogues
+from metacompress_compressor.training.features import cached_features
+from metacompress_compressor.windows import Grid
+
+from . import compressor_dir, model_dir
+
+
+@dataclass
+class Named:
+    """A method under another name, to have it in a table twice."""
+
+    name: str
+    method: Reduction
+
+    def __call__(self, x: Tensor, grid: Grid, retention_ratio: float) -> Reduced:
+        """As the method."""
+        return self.method(x, grid, retention_ratio)
+
+
+def methods(artifact: Artifact) -> list[Reduction]:
+    """The columns of the table.
+
+    Sampling stands there at both budgets: on rows of 16 patches, 25 equidistant tokens happen to
+    visit the same few columns, 26 do not.
+    """
+    return [
+        Full(),
+        Named("sample", Sample("1d")),
+        Named("sample, 2-D budget", Sample("2d")),
+        AveragePooling(),
+        Mapped(artifact.mapping),
+    ]
+
+
+def load_corpus(adapter: Adapter, data: Path, cache_dir: Path, progress: Progress) -> Corpus:
+    """Dialogues of a folder with the visual tokens of their pictures. Raises DataError."""
+    dialogues, encoded = encode_dialogues(adapter, read_dialogues([data]))
+    task = progress.add_task("visual tokens")
+    features = cached_features(
+        adapter,
+        dialogues.images,
+        cache_dir,
+        lambda done, total: progress.update(task, completed=done, total=total),
+    )
+    return join_features(dialogues, encoded, features)
 
 
 def most_common_answer(dialogues: Sequence[Dialogue]) -> dict[str, float]:
@@ -38,7 +97,7 @@ def table(budget: dict[str, Any], guess: dict[str, float]) -> str:
     """One budget's accuracy in percent as Markdown: a row per turn and kind, a column per method.
 
     Args:
-        budget: One entry of the artifact's `evaluation["budgets"]`.
+        budget: What `evaluate` returns.
         guess: Accuracy of the most common answer, by kind.
     """
     methods = budget["methods"]
@@ -55,25 +114,40 @@ def table(budget: dict[str, Any], guess: dict[str, float]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def measure(
+    adapter: Adapter, corpus: Corpus, artifact: Artifact, positions: Positions, progress: Progress
+) -> dict[str, Any]:
+    """Accuracy of all methods at the artifact's budget, with one rule of positions for all."""
+    task = progress.add_task(f"{positions} positions")
+    return evaluate(
+        adapter,
+        corpus,
+        methods(artifact),
+        artifact.config.retention_ratio,
+        positions,
+        on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--compressor", type=Path, default=compressor_dir(), help="artifact")
-    parser.add_argument("--data", type=Path, required=True, help="dialogues it was measured on")
-    parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
+    parser.add_argument("--model", type=Path, default=model_dir(), help="checkpoint folder")
+    parser.add_argument("--compressor", type=Path, default=compressor_dir(), help="artifact folder")
+    parser.add_argument("--data", type=Path, required=True, help="dialogues to measure on")
     arguments = parser.parse_args()
-    evaluation = load_artifact(arguments.compressor).config.evaluation
-    dialogues = read_dialogues([arguments.data]).dialogues
-    if not evaluation or evaluation["data_digest"] != data_digest(dialogues):
-        print(f"{arguments.compressor} was not measured on {arguments.data}", file=sys.stderr)
-        return 2
-    guess = most_common_answer(dialogues)
-    text = "\n\n".join(table(budget, guess) for budget in evaluation["budgets"]) + "\n"
-    if arguments.out:
-        arguments.out.write_text(text, encoding="utf-8")
-    else:
-        print(text, end="")
+    rules: tuple[Positions, Positions] = ("kept", "contiguous")
+    with Progress(console=Console(stderr=True)) as progress, tempfile.TemporaryDirectory() as cache:
+        adapter, artifact = load_adapter(arguments.model), load_artifact(arguments.compressor)
+        try:
+            corpus = load_corpus(adapter, arguments.data, Path(cache), progress)
+        except DataError as error:
+            parser.error(str(error))
+        results = [measure(adapter, corpus, artifact, rule, progress) for rule in rules]
+    guess = most_common_answer(corpus.dialogues)
+    for rule, result in zip(rules, results, strict=True):
+        print(f"Positions {rule}:\n\n{table(result, guess)}\n")
     return 0
 
 

@@ -1,9 +1,8 @@
 """Initial weights of the language model that make looking things up the easy thing to learn.
 
-Three habits of trained language models are given from the start, which cuts learning from hours to
-minutes: words of one sort have similar embeddings; attention looks at near or at similar tokens
-and copies what it finds (after mimetic initialization, Trockman and Kolter 2023); the output layer
-names what the hidden state resembles.
+Three habits of trained language models are given from the start: words of one sort have similar
+embeddings; attention looks at near or at similar tokens and copies what it finds (after mimetic
+initialization, Trockman and Kolter 2023); the output layer names what the hidden state resembles.
 """
 
 from __future__ import annotations

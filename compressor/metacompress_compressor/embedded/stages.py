@@ -121,7 +121,7 @@ class LanguageStage:
 
     def __post_init__(self) -> None:
         self._builder = SequenceBuilder(self.student.tokenizer)
-        # Half the time of the fused kernel for sequences this short, measured on AMX.
+        # The fused kernel's backward is slow on CPUs for sequences this short.
         self.student.model.model.language_model.set_attn_implementation("eager")
 
     def parameters(self) -> Iterator[nn.Parameter]:

@@ -1,7 +1,7 @@
 """Kinds of question about a scene, each with one exact answer.
 
 An answer is a sentence that names what it speaks of before it tells something about it. That is
-pleasant to read, and far easier to learn: what must be looked up stands right beside the answer.
+pleasant to read, and puts what must be looked up right beside the answer.
 """
 
 from __future__ import annotations

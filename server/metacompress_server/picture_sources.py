@@ -1,0 +1,64 @@
+"""Where a request's pictures come from: handles in the place of URLs, known to that request alone.
+
+vLLM hands nothing but a part's URL to the media connector. So each picture part's URL is replaced by
+a handle, and the connector finds here what the part really said. A handle is worth nothing outside
+of its request: typed by a client, it resolves to nothing.
+"""
+
+import uuid
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+HANDLE_SCHEME = "metacompress:"
+
+
+class UnknownHandle(ValueError):
+    """A URL in our scheme that this request was not given."""
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """One picture part.
+
+    source: the URL as the client wrote it, or the bytes of a picture uploaded before.
+    detail: `low`, `high`, `auto`, or None where the client said nothing.
+    param: where in the request the part stands, for messages about it.
+    """
+
+    source: str | bytes
+    detail: str | None = None
+    param: str | None = None
+
+
+_SOURCES: ContextVar[dict[str, PictureSource] | None] = ContextVar(
+    "metacompress_picture_sources", default=None
+)
+
+
+def begin_pictures() -> None:
+    """From here on, this request has a table of its own, with nothing in it."""
+    _SOURCES.set({})
+
+
+def hand_out(source: PictureSource) -> str:
+    """A handle for `source`, in the form of a URL. Needs `begin_pictures`."""
+    table = _SOURCES.get()
+    if table is None:
+        raise RuntimeError("begin_pictures() was not called in this request")
+    handle = HANDLE_SCHEME + uuid.uuid4().hex
+    table[handle] = source
+    return handle
+
+
+def resolve(url: str) -> PictureSource:
+    """What a URL stands for: a handle's source, any other URL itself.
+
+    Raises:
+        UnknownHandle: the URL is in our scheme, but this request has no such handle.
+    """
+    if not url.lower().startswith(HANDLE_SCHEME):
+        return PictureSource(url)
+    source = (_SOURCES.get() or {}).get(url)
+    if source is None:
+        raise UnknownHandle("pictures have no URL of this kind")
+    return source

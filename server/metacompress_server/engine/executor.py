@@ -10,6 +10,8 @@ from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from metacompress_server.ledger import PictureLedger
 
+from . import rpc
+
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import NewRequestData, SchedulerOutput
 
@@ -25,6 +27,7 @@ class _Counting:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.pictures = PictureLedger()
+        rpc.register(REPORT, self.pictures.report)
         super().__init__(*args, **kwargs)
 
     def execute_model(self, scheduler_output: "SchedulerOutput", non_block: bool = False) -> Any:
@@ -42,8 +45,9 @@ class _Counting:
         kwargs: dict[str, Any] | None = None,
         **rest: Any,
     ) -> Any:
-        if method == REPORT:
-            return [self.pictures.report(*args)]
+        answer = rpc.registered(method)
+        if answer is not None:
+            return [answer(*args, **(kwargs or {}))]
         return super().collective_rpc(  # type: ignore[misc]
             method, timeout=timeout, args=args, kwargs=kwargs, **rest
         )

@@ -4,6 +4,7 @@ from .base import Adapter, AdapterError
 from .dialogue_text import DialogueEncoder, EncodedDialogue, TurnText
 from .loading import load_adapter
 from .sequence import DialogueBatch, Placement, collate
+from .vision_context import TowerLayer, VisionContext
 
 __all__ = [
     "Adapter",
@@ -12,7 +13,9 @@ __all__ = [
     "DialogueEncoder",
     "EncodedDialogue",
     "Placement",
+    "TowerLayer",
     "TurnText",
+    "VisionContext",
     "collate",
     "load_adapter",
 ]

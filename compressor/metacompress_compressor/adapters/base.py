@@ -15,6 +15,7 @@ from metacompress_compressor.windows import Grid
 
 from .dialogue_text import DialogueEncoder
 from .sequence import DialogueBatch, Placement, splice
+from .vision_context import VisionContext
 
 
 class AdapterError(ValueError):
@@ -44,6 +45,22 @@ class Adapter(ABC):
     @abstractmethod
     def visual_tokens(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Vision tower and projector: `[B, N, D]` in row-major order."""
+
+    def vision_context(self, pictures: Sequence[Image.Image]) -> VisionContext:
+        """Queries and keys of the tower's last two layers, for baselines that rank by them.
+
+        Raises:
+            AdapterError: this family's adapter does not give them.
+        """
+        raise AdapterError(f"{type(self).__name__} gives no attention of its vision tower")
+
+    def visual_tokens_at(self, pictures: Sequence[Image.Image], grid: Grid) -> Tensor:
+        """Visual tokens of the pictures scaled down to `grid`, `[B, N', D]`.
+
+        Raises:
+            AdapterError: this family's tower does not take other sizes.
+        """
+        raise AdapterError(f"{type(self).__name__} takes no smaller pictures")
 
     @property
     def hidden_size(self) -> int:

@@ -14,11 +14,12 @@ class Placement:
     """Where a picture's visual tokens stand in the language model's positions.
 
     Attributes:
-        offsets: of each visual token, counted from the picture's first position.
+        offsets: of each visual token, counted from the picture's first position: the same for all
+            pictures of a batch, or `[B, M]` int64.
         span: positions that the picture takes up: the text behind it goes on there.
     """
 
-    offsets: tuple[int, ...]
+    offsets: tuple[int, ...] | Tensor
     span: int
 
     @classmethod
@@ -94,7 +95,8 @@ def splice(
     joined = torch.cat([text, visual.to(text.dtype)], dim=1)
     embeddings = joined.gather(1, source.unsqueeze(-1).expand(-1, -1, text.shape[2]))
 
-    offsets = torch.tensor(placement.offsets, device=text.device)
-    within = offsets[(place - image).clamp(0, num_visual - 1)]
+    offsets = torch.as_tensor(placement.offsets, device=text.device)
+    index = (place - image).clamp(0, num_visual - 1)
+    within = offsets.expand(text.shape[0], -1).gather(1, index)
     positions = place + behind * (placement.span - num_visual)
     return embeddings, torch.where(in_picture, image + within, positions)

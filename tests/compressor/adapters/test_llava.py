@@ -3,10 +3,12 @@
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoModelForImageTextToText
 
 from metacompress_compressor.adapters import (
     AdapterError,
     Placement,
+    TowerLayer,
     TurnText,
     collate,
     load_adapter,
@@ -123,3 +125,30 @@ def test_a_model_without_weights_is_refused(tmp_path, tiny_llava):
     (tmp_path / "config.json").write_bytes((tiny_llava / "config.json").read_bytes())
     with pytest.raises(AdapterError, match="cannot load the model"):
         load_adapter(tmp_path)
+
+
+def test_tower_attention_equals_transformers_own(adapter, pictures, tiny_llava):
+    """The class token's attention, computed from hooked queries and keys, for both last layers."""
+    context = adapter.vision_context(pictures)
+    eager = AutoModelForImageTextToText.from_pretrained(tiny_llava, attn_implementation="eager")
+    pixels = adapter.processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        expected = eager.model.vision_tower(pixels, output_attentions=True).attentions
+    for layer, attention in ((context.last, expected[-1]), (context.penultimate, expected[-2])):
+        torch.testing.assert_close(layer.cls_attention, attention[:, :, 0, 1:])
+    assert context.last.patch_keys.shape == (2, 16, 16)
+    assert context.last.mean_patch_keys.shape == (2, 16, 8)
+
+
+def test_joint_attention_takes_all_heads_as_one():
+    queries, keys = torch.randn(1, 5, 8), torch.randn(1, 5, 8)
+    layer = TowerLayer.from_projections(queries, keys, num_heads=2)
+    expected = (queries[0] @ keys[0].T * 8**-0.5).softmax(-1)[0, 1:]
+    torch.testing.assert_close(layer.joint_cls_attention[0], expected)
+    torch.testing.assert_close(layer.patch_keys, keys[:, 1:])
+    torch.testing.assert_close(layer.mean_patch_keys, keys[:, 1:].unflatten(-1, (2, 4)).mean(2))
+
+
+def test_smaller_pictures_give_fewer_tokens(adapter, pictures, visual):
+    assert adapter.visual_tokens_at(pictures, Grid(2, 3)).shape == (2, 6, 32)
+    torch.testing.assert_close(adapter.visual_tokens_at(pictures, Grid(4, 4)), visual)

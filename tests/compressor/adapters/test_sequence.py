@@ -35,3 +35,10 @@ def test_collate_pads_and_numbers_turns_over_the_batch():
     assert batch.image_index.tolist() == [1, 2]
     assert batch.answer_ids.tolist() == [6, 7, 7, 8]
     assert batch.answer_turn.tolist() == [0, 1, 2, 2]
+
+
+def test_every_picture_may_have_its_own_places():
+    text, visual = torch.zeros(2, 3, 1), torch.zeros(2, 2, 1)
+    own = Placement(torch.tensor([[0, 5], [3, 4]]), 9)
+    _, positions = splice(text, visual, torch.tensor([1, 0]), own)
+    assert positions.tolist() == [[0, 1, 6, 10], [3, 4, 9, 10]]

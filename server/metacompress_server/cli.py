@@ -5,6 +5,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from .settings_flags import add_settings, split
+
 _DESCRIPTION = """\
 Serve and train MetaCompress: a picture's visual tokens are compressed once, by a learned mapping
 that sees the picture alone, and every later turn of the dialogue reuses them.
@@ -23,14 +25,16 @@ Start an OpenAI-compatible server (vLLM) that compresses pictures.
   metacompress serve MODEL --compressor none           the same model uncompressed
   metacompress serve --port 9000 --max-model-len 2048  any flag of `vllm serve` passes through
 
-MODEL, if given, comes first: a folder, or a name on the Hugging Face hub.
+MODEL, a folder or a name on the Hugging Face hub, comes before the flags of vLLM; the flags
+below may stand anywhere.
 """
 
 _SERVE_END = """\
-Everything else goes to `vllm serve`; `metacompress serve --help=all` lists its flags. Where you
-say nothing, the server listens on 127.0.0.1:8000, accepts up to 16 pictures per request and shows
-cached tokens in `usage`; on a machine without a GPU it also picks settings that start in seconds.
-Exit status 2: the compressor does not fit the model; the reason is one line on stderr.
+Everything else goes to `vllm serve`; `metacompress serve --help=all` lists its flags too. Where you
+say nothing, the server listens on 127.0.0.1:8000, asks for no key, fetches no URL and shows cached
+tokens in `usage`; on a machine without a GPU it also picks settings that start in seconds.
+`metacompress check` with the same words tells what would happen, and starts nothing.
+Exit status 2: settings or compressor make no sense; the reason is one line on stderr.
 """
 
 
@@ -38,9 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand. Returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["serve"] and "--help=all" in arguments:
-        from .launcher import vllm_help
-
-        return vllm_help()
+        return _help_with_vllm()
     parser, serve = _parser(arguments[0] if arguments else "")
     if arguments[:1] == ["serve"] and not {"-h", "--help"} & set(arguments):
         return _serve(serve, arguments[1:])
@@ -57,15 +59,11 @@ def _parser(chosen: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentPars
         help="start the server",
         description=_SERVE,
         epilog=_SERVE_END,
-        usage="metacompress serve [MODEL] [--compressor DIR|none] [any flag of vllm serve]",
+        usage="metacompress serve [MODEL] [settings below] [any flag of vllm serve]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    serve.add_argument(
-        "--compressor",
-        metavar="DIR|none",
-        help="folder of the artifact, or `none` for all visual tokens; needed with MODEL",
-    )
+    add_settings(serve)
     for name, (module, purpose) in _OF_COMPRESSOR.items():
         command = commands.add_parser(name, help=purpose)
         if name == chosen:
@@ -76,12 +74,17 @@ def _parser(chosen: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentPars
 
 
 def _serve(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """MODEL is the first word where that is no flag: vLLM's flags take words of their own."""
     from .launcher import launch
 
-    model = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
-    known, passed = parser.parse_known_args(arguments)
-    return launch(model, known.compressor, passed)
+    return launch(*split(parser, arguments))
+
+
+def _help_with_vllm() -> int:
+    from .launcher import vllm_help
+
+    _, serve = _parser("serve")
+    serve.print_help()
+    return vllm_help()
 
 
 if __name__ == "__main__":

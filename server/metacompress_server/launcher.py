@@ -1,5 +1,6 @@
 """`metacompress serve`: checks the compressor against the model, then runs vLLM's own server."""
 
+import json
 import os
 import socket
 import sys
@@ -7,18 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points, version
 from pathlib import Path
+from typing import Any
 
 from metacompress_compressor.embedded import compressor_dir, model_dir
 
 from .engine.plugin import ARCHITECTURE, COMPRESSOR_KEY
 from .error_middleware import ERROR_MIDDLEWARE
 from .flags import FlagError, Flags
+from .settings import UNCOMPRESSED, ServerSettings, SettingsError
 
-UNCOMPRESSED = "none"
 _EXECUTORS = "metacompress_server.engine.executor"
 _OUR_PLUGINS = ("metacompress", "metacompress_api")
 _LAST_PORT = 65_535
-_MAX_IMAGE_PIXELS = 40_000_000
 _EMBEDDED_NAME = "metacompress-embedded"
 
 
@@ -42,27 +43,31 @@ class Target:
     revision: str | None = None
 
 
-def launch(model: str | None, compressor: str | None, passed: Sequence[str]) -> int:
+def launch(model: str | None, given: dict[str, Any], passed: Sequence[str]) -> int:
     """Start the server and stay until it ends.
 
     Args:
         model: None for the embedded one.
-        compressor: artifact folder, `none`, or None where the user said nothing.
+        given: settings from the command line, by field name.
         passed: flags for vLLM.
 
     Returns:
         Exit status: 2 where the request makes no sense or the compressor does not fit.
     """
     try:
+        settings = ServerSettings.read(given)
         flags = Flags(passed)
-        target = choose(model or flags.setting("model"), compressor, flags.setting("revision"))
+        target = choose(
+            model or flags.setting("model"), settings.compressor, flags.setting("revision")
+        )
         summary = verify(target)
-        prepare_flags(flags, target)
+        prepare_flags(flags, target, settings)
         check_port(flags)
-    except (LaunchError, FlagError) as error:
+    except (LaunchError, FlagError, SettingsError) as error:
         print(f"metacompress serve: {error}", file=sys.stderr)
         return 2
     prepare_environment(target)
+    settings.export()
     _say(f"model       {target.model}")
     _say(f"compressor  {summary}")
     _say(f"vLLM        {version('vllm')}, starting; the line with the URL comes when it is ready")
@@ -133,7 +138,7 @@ def verify(target: Target) -> str:
     )
 
 
-def prepare_flags(flags: Flags, target: Target) -> None:
+def prepare_flags(flags: Flags, target: Target, settings: ServerSettings) -> None:
     """Add our flags, and defaults where the user set nothing."""
     if target.compressor is not None:
         flags.override(
@@ -145,7 +150,8 @@ def prepare_flags(flags: Flags, target: Target) -> None:
     flags.default("host", "127.0.0.1")
     flags.default("port", 8000)
     flags.default("served-model-name", target.name)
-    flags.default("limit-mm-per-prompt", '{"image": 16}')
+    images = settings.max_images_per_request
+    flags.default("limit-mm-per-prompt", json.dumps({"image": images}))
     flags.default("enable-prompt-tokens-details")
     flags.default("disable-access-log-for-endpoints", "/health,/metrics")
     flags.words += ["--middleware", ERROR_MIDDLEWARE]
@@ -196,7 +202,6 @@ def prepare_environment(target: Target) -> None:
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "WARNING",
         "VLLM_MEDIA_CONNECTOR": "metacompress",
-        "VLLM_MAX_IMAGE_PIXELS": str(_MAX_IMAGE_PIXELS),
     }
     if target.embedded:
         defaults |= {

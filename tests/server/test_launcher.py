@@ -9,6 +9,7 @@ from metacompress_server import launcher
 from metacompress_server.cli import main
 from metacompress_server.flags import Flags
 from metacompress_server.launcher import LaunchError, Target, choose, prepare_flags
+from metacompress_server.settings import ServerSettings
 
 MODEL = Target("model", None, "model", embedded=False)
 
@@ -26,7 +27,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def flags_for(target: Target, *given: str) -> Flags:
     flags = Flags(given)
-    prepare_flags(flags, target)
+    prepare_flags(flags, target, ServerSettings.read())
     return flags
 
 
@@ -160,11 +161,17 @@ def test_a_port_that_is_none_is_named(port: str) -> None:
         (["model"], "--compressor"),
         (["model", "--compressor", "nowhere"], "nowhere"),
         (["model", "--compressor", "none", "--config", "gone.yaml"], "gone.yaml"),
+        (["--retention", "7", "model"], "--retention 7"),
+        (["--metacompress-config", "gone.yaml"], "gone.yaml"),
     ],
 )
 def test_a_start_that_makes_no_sense_is_one_line_and_status_two(
-    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     assert main(["serve", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("metacompress serve: ")

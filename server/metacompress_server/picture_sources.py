@@ -1,8 +1,8 @@
-"""Where a request's pictures come from: handles in the place of URLs, known to that request alone.
+"""Where the pictures of a request come from: handles in the place of URLs, known to it alone.
 
-vLLM hands nothing but a part's URL to the media connector. So each picture part's URL is replaced by
-a handle, and the connector finds here what the part really said. A handle is worth nothing outside
-of its request: typed by a client, it resolves to nothing.
+vLLM hands nothing but a part's URL to the media connector. So each picture part's URL is replaced
+by a handle, and the connector finds here what the part really said. A handle is worth nothing
+outside of its request: typed by a client, it resolves to nothing.
 """
 
 import uuid

@@ -1,5 +1,6 @@
 """What transformers answers when it is fed the same reduced embeddings at the same positions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +31,22 @@ class Reference:
         self.artifact: Artifact | None = None if compressor is None else load_artifact(compressor)
 
     @torch.no_grad()
-    def answer(self, prompt: str, images: list[Image], max_tokens: int) -> ReferenceAnswer:
+    def answer(
+        self,
+        prompt: str,
+        images: list[Image],
+        max_tokens: int,
+        ratios: Sequence[float] | None = None,
+    ) -> ReferenceAnswer:
         """Greedy decoding without any cache.
 
         Args:
             prompt: with one `<image>` per picture.
             images: in the prompt's order.
             max_tokens: as many are decoded, end of turn or not.
+            ratios: each picture's share of tokens; by default the artifact's.
         """
-        embeddings, positions = self._prompt(prompt, images)
+        embeddings, positions = self._prompt(prompt, images, ratios or [None] * len(images))
         token_ids: list[int] = []
         logprobs: list[float] = []
         for _ in range(max_tokens):
@@ -53,7 +61,9 @@ class Reference:
             positions.append(positions[-1] + 1)
         return ReferenceAnswer(token_ids, logprobs)
 
-    def _prompt(self, prompt: str, images: list[Image]) -> tuple[Tensor, list[int]]:
+    def _prompt(
+        self, prompt: str, images: list[Image], ratios: Sequence[float | None]
+    ) -> tuple[Tensor, list[int]]:
         """Embeddings `[T, D]` and positions, built piece by piece between the pictures."""
         tokenizer = self.processor.tokenizer
         pieces = prompt.split("<image>")
@@ -65,13 +75,13 @@ class Reference:
             positions += range(following, following + len(ids))
             following += len(ids)
             if index < len(images):
-                tokens, offsets, taken = self._picture(images[index])
+                tokens, offsets, taken = self._picture(images[index], ratios[index])
                 embeddings.append(tokens)
                 positions += [following + offset for offset in offsets]
                 following += taken
         return torch.cat(embeddings), positions
 
-    def _picture(self, image: Image) -> tuple[Tensor, list[int], int]:
+    def _picture(self, image: Image, ratio: float | None) -> tuple[Tensor, list[int], int]:
         """A picture's tokens, their positions from its start, and how many positions it takes."""
         pixels = self.processor.image_processor(image, return_tensors="pt")["pixel_values"]
         features = self.model.get_image_features(pixel_values=pixels)
@@ -83,8 +93,9 @@ class Reference:
             return tokens[0], list(range(n)), n
         config = self.artifact.config
         grid = config.base_model.grid
-        outputs = compressed_grid(grid, config.retention_ratio, config.windows)
-        compressed = self.artifact.mapping(tokens, grid, config.retention_ratio)[0]
+        ratio = ratio or config.retention_ratio
+        outputs = compressed_grid(grid, ratio, config.windows)
+        compressed = self.artifact.mapping(tokens, grid, ratio)[0]
         if config.positions == "contiguous":
             return compressed, list(range(outputs.num_tokens)), outputs.num_tokens
         return compressed, window_positions(grid, outputs, config.windows), n

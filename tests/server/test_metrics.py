@@ -2,9 +2,10 @@ from prometheus_client import CollectorRegistry
 
 from metacompress_server.ledger import PictureTotals
 from metacompress_server.metrics import ImageMetrics
-from metacompress_server.plan import CompressionPlan
+from metacompress_server.plan import Budget, CompressionPlan
 
-PLAN = CompressionPlan(64, 6, None, "0123456789abcdef/6")
+SIX = Budget(0.1, 6, tuple(range(6)), 6, "2x3")
+PLAN = CompressionPlan(64, False, {"auto": SIX}, "0123456789abcdef")
 
 
 def images(registry: CollectorRegistry) -> dict[str, float | None]:

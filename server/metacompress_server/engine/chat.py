@@ -1,13 +1,13 @@
 """vLLM's chat completions: our rules on the way in, the savings in `usage` on the way out."""
 
 import json
-import uuid
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponse
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
-from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.entrypoints.serve.engine.protocol import ErrorResponse, UsageInfo
 from vllm.exceptions import VLLMClientError
 
 from metacompress_server.errors import RequestError
@@ -17,15 +17,15 @@ from metacompress_server.messages import (
     refuse_client_identities,
     refuse_unknown_parts,
 )
-from metacompress_server.usage import ImageUsage
 
-from .executor import TICKET
 from .pictures import PictureDesk
+from .turns import RequestTurn, TurnDesk
 
 if TYPE_CHECKING:
     from fastapi import Request
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
+Outputs: TypeAlias = AsyncGenerator[Any, None]
 Answer: TypeAlias = AsyncGenerator[str, None] | ChatCompletionResponse | ErrorResponse
 
 
@@ -33,6 +33,7 @@ class CompressingChat(OpenAIServingChat):
     """Made from vLLM's own handler, so that every flag of the server stays as it was given."""
 
     desk: PictureDesk
+    turns: TurnDesk
 
     @classmethod
     def from_handler(cls, handler: OpenAIServingChat, desk: PictureDesk) -> "CompressingChat":
@@ -40,6 +41,7 @@ class CompressingChat(OpenAIServingChat):
         chat = cls.__new__(cls)
         chat.__dict__.update(handler.__dict__)
         chat.desk = desk
+        chat.turns = TurnDesk(desk, "messages")
         return chat
 
     async def create_chat_completion(
@@ -59,20 +61,18 @@ class CompressingChat(OpenAIServingChat):
     async def _answer(
         self, request: "ChatCompletionRequest", raw_request: "Request | None"
     ) -> Answer:
+        turn = await self.turns.arrive(request, raw_request)
         refuse_client_identities(request.messages)
         refuse_unknown_parts(request.messages)
         if self.desk.placeholder is not None:
             request.messages = neutralise_placeholders(request.messages, self.desk.placeholder)
-        ticket = uuid.uuid4().hex
-        request.vllm_xargs = {**(request.vllm_xargs or {}), TICKET: ticket}
         answer: Answer = await super().create_chat_completion(request, raw_request)
         if isinstance(answer, ErrorResponse):
             return answer
         if isinstance(answer, ChatCompletionResponse):
-            usage = await self.desk.usage(ticket, request.metacompress_pictures)
-            answer.usage.metacompress = usage.as_field()
+            answer.usage = UsageInfo(**await self._with_savings(answer.usage.model_dump(), turn))
             return answer
-        return self._stream(answer, ticket, request.metacompress_pictures)
+        return self._stream(answer, turn)
 
     async def render_chat_request(self, request: "ChatCompletionRequest") -> Any:
         """As vLLM; notes the pictures and lets the answer end where the model's positions end."""
@@ -80,22 +80,47 @@ class CompressingChat(OpenAIServingChat):
         if isinstance(rendered, ErrorResponse):
             return rendered
         _, (prompt,) = rendered
-        pictures = [span.length for span in prompt.get("mm_placeholders", {}).get("image", [])]
-        request.metacompress_pictures = pictures
-        room = self.desk.room_for_answer(len(prompt["prompt_token_ids"]), len(pictures))
+        pictures = await self.turns.rendered(request.metacompress_turn, prompt)
+        room = self.desk.room_for_answer(len(prompt["prompt_token_ids"]), pictures)
         asked = request.max_completion_tokens
         asked = request.max_tokens if asked is None else asked
         request.max_completion_tokens = room if asked is None else min(asked, room)
         return rendered
 
+    def chat_completion_stream_generator(
+        self, request: "ChatCompletionRequest", result_generator: Outputs, *rest: Any, **more: Any
+    ) -> AsyncGenerator[str, None]:
+        """As vLLM; the first token is timed."""
+        outputs = self.turns.timed(result_generator, request.metacompress_turn)
+        return super().chat_completion_stream_generator(request, outputs, *rest, **more)
+
+    async def chat_completion_full_generator(
+        self, request: "ChatCompletionRequest", result_generator: Outputs, *rest: Any, **more: Any
+    ) -> ErrorResponse | ChatCompletionResponse:
+        """As vLLM; the first token is timed."""
+        outputs = self.turns.timed(result_generator, request.metacompress_turn)
+        return await super().chat_completion_full_generator(request, outputs, *rest, **more)
+
     async def _stream(
-        self, events: AsyncGenerator[str, None], ticket: str, pictures: list[int]
+        self, events: AsyncGenerator[str, None], turn: RequestTurn
     ) -> AsyncGenerator[str, None]:
         """The same events, with the savings added to the chunk that carries `usage` alone."""
-        async for event in events:
-            if '"choices":[]' in event and '"usage"' in event:
-                chunk = json.loads(event.removeprefix("data: "))
-                usage: ImageUsage = await self.desk.usage(ticket, pictures)
-                chunk["usage"]["metacompress"] = usage.as_field()
-                event = f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
-            yield event
+        async with aclosing(events):
+            async for event in events:
+                if '"choices":[]' in event and '"usage"' in event:
+                    chunk = json.loads(event.removeprefix("data: "))
+                    chunk["usage"] = await self._with_savings(chunk["usage"], turn)
+                    event = f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+                yield event
+
+    async def _with_savings(self, usage: dict[str, Any], turn: RequestTurn) -> dict[str, Any]:
+        """vLLM's `usage` with ours in it; the session notes what the turn found in the caches."""
+        pictures = [picture.tokens_kept for picture in turn.pictures]
+        savings = await self.desk.usage(turn.ticket, pictures)
+        usage["metacompress"] = savings.as_field()
+        details = usage.get("prompt_tokens_details")
+        if details is not None:
+            details["image_tokens"] = savings.image_tokens
+        cached = None if details is None else details.get("cached_tokens")
+        await self.turns.finish(turn, usage["prompt_tokens"], cached, savings.images_reused)
+        return usage

@@ -19,10 +19,11 @@ from metacompress_server.error_middleware import (
 )
 from metacompress_server.errors import RequestError
 from metacompress_server.metrics import ImageMetrics
-from metacompress_server.plan import CompressionPlan, load_plan
+from metacompress_server.plan import CompressionPlan
 from metacompress_server.rope import position_limit
 
 from .chat import CompressingChat
+from .current import current_plan
 from .executor import is_counting
 from .pictures import PictureDesk
 from .plugin import COMPRESSOR_KEY
@@ -64,7 +65,7 @@ class MetaCompressEndpoints:
 def _desk(engine: EngineClient, model_name: str) -> PictureDesk:
     model_config = engine.model_config
     folder = getattr(model_config.hf_config, COMPRESSOR_KEY, None)
-    plan = None if folder is None else load_plan(folder)
+    plan = None if folder is None else current_plan(model_config)
     backend = engine.vllm_config.parallel_config.distributed_executor_backend
     return PictureDesk(
         engine=engine,

@@ -1,50 +1,67 @@
 """LLaVA-1.5 whose pictures reach the language model as m tokens: tower, projector, mapping."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from vllm.model_executor.models.interfaces import SupportsMRoPE
-from vllm.model_executor.models.llava import (
-    LlavaDummyInputsBuilder,
-    LlavaForConditionalGeneration,
-)
+from vllm.model_executor.models.llava import LlavaForConditionalGeneration
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
-from metacompress_compressor.artifact import load_artifact
-from metacompress_server.plan import CompressionPlan
+from metacompress_compressor.artifact import load_config
+from metacompress_server.plan import Budget, prompt_positions
 
+from .compressors import LoadedCompressors, PictureBudget
 from .configuration import compressor_folder
-from .processor import CompressingProcessingInfo, CompressingProcessor
+from .processor import (
+    DIGEST,
+    RATIO,
+    CompressingProcessingInfo,
+    CompressingProcessor,
+    UncompressedDummyInputs,
+)
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
-    from vllm.model_executor.models.llava import LlavaImageInputs
     from vllm.multimodal.inputs import MultiModalFeatureSpec, MultiModalKwargsItem
 
 
 @MULTIMODAL_REGISTRY.register_processor(
     CompressingProcessor,
     info=CompressingProcessingInfo,
-    dummy_inputs=LlavaDummyInputsBuilder,
+    dummy_inputs=UncompressedDummyInputs,
 )
 class MetaCompressLlavaForConditionalGeneration(LlavaForConditionalGeneration, SupportsMRoPE):
     """vLLM's LLaVA-1.5 with the mapping of an artifact behind the projector."""
 
     def __init__(self, *, vllm_config: "VllmConfig", prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)
-        artifact = load_artifact(compressor_folder(vllm_config.model_config))
-        self.plan = CompressionPlan.of(artifact)
-        self.grid = artifact.config.base_model.grid
-        self.retention_ratio = artifact.config.retention_ratio
-        self.token_mapping = artifact.mapping.to(vllm_config.device_config.device)
+        folder = compressor_folder(vllm_config.model_config)
+        self.num_visual_tokens = load_config(folder).base_model.grid.num_tokens
+        self.compressors = LoadedCompressors(
+            vllm_config.device_config.device, vllm_config.model_config.dtype
+        )
+        self.compressors.load(folder)
+        budget = vllm_config.scheduler_config.max_num_encoder_input_tokens
+        self.largest_tower_batch = max(1, budget // self.num_visual_tokens)
 
-    def _process_image_input(self, image_input: "LlavaImageInputs") -> Tensor:
-        """Compressed visual tokens `[B, M, D]` of a batch of pictures."""
-        visual_tokens = super()._process_image_input(image_input)
-        compressed: Tensor = self.token_mapping(visual_tokens, self.grid, self.retention_ratio)
-        return compressed
+    def embed_multimodal(self, **kwargs: object) -> list[Tensor]:
+        """Compressed visual tokens `[M, D]` of each picture of a batch.
+
+        The scheduler fills a batch by m; the tower's memory grows with n. So the tower gets no more
+        pictures at a time than fitted when memory was measured, with pictures of n tokens.
+        """
+        pictures = _pictures(kwargs.pop(DIGEST, ()), kwargs.pop(RATIO, ()))
+        pixels = kwargs.pop("pixel_values", None)
+        if not isinstance(pixels, Tensor):
+            return []
+        visual_tokens = [
+            super(MetaCompressLlavaForConditionalGeneration, self).embed_multimodal(
+                pixel_values=part
+            )
+            for part in torch.split(pixels, self.largest_tower_batch)
+        ]
+        return self.compressors.compress(torch.cat(visual_tokens), pictures)
 
     def get_mrope_input_positions(
         self, input_tokens: list[int], mm_features: list["MultiModalFeatureSpec"]
@@ -54,17 +71,15 @@ class MetaCompressLlavaForConditionalGeneration(LlavaForConditionalGeneration, S
         Returns:
             `[3, tokens]`, and what to add to a later token's index to get its position.
         """
-        starts = sorted(feature.mm_position.offset for feature in mm_features)
-        positions = self.plan.positions(len(input_tokens), starts)
-        delta = self.plan.num_positions(0, len(starts))
-        return torch.tensor(positions).repeat(3, 1), delta
+        pictures = [(feature.mm_position.offset, self._budget(feature)) for feature in mm_features]
+        *positions, following = prompt_positions(
+            len(input_tokens), sorted(pictures, key=lambda picture: picture[0])
+        )
+        return torch.tensor(positions).repeat(3, 1), following - len(input_tokens)
 
-    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        """Load the checkpoint; the mapping's own weights came with the artifact."""
-        loaded: set[str] = super().load_weights(weights)
-        return loaded | {
-            f"token_mapping.{name}" for name, _ in self.token_mapping.named_parameters()
-        }
+    def _budget(self, feature: "MultiModalFeatureSpec") -> Budget:
+        item = feature.data
+        return self.compressors.budget(PictureBudget.read(item[DIGEST].data, item[RATIO].data))
 
     def get_mm_lora_token_counts(
         self,
@@ -75,4 +90,13 @@ class MetaCompressLlavaForConditionalGeneration(LlavaForConditionalGeneration, S
     ) -> tuple[int, int | None]:
         """Tokens that tower and projector see for a picture: all n, not the m that remain."""
         del modality, mm_kwargs, num_mm_embeds
-        return self.plan.num_visual_tokens, self.plan.num_visual_tokens
+        return self.num_visual_tokens, self.num_visual_tokens
+
+
+def _pictures(digests: object, ratios: object) -> list[PictureBudget]:
+    """From `[B, 32]` and `[B]`."""
+    assert isinstance(digests, Tensor)
+    assert isinstance(ratios, Tensor)
+    return [
+        PictureBudget.read(digest, ratio) for digest, ratio in zip(digests, ratios, strict=True)
+    ]

@@ -3,11 +3,12 @@
 import asyncio
 from dataclasses import dataclass
 
-from vllm.v1.engine.async_llm import AsyncLLM
-
+from metacompress_server.engine_calls import EngineCalls
+from metacompress_server.file_store import FileStore
 from metacompress_server.ledger import merge_reports
 from metacompress_server.metrics import ImageMetrics
 from metacompress_server.plan import CompressionPlan
+from metacompress_server.session_desk import SessionDesk
 from metacompress_server.usage import ImageUsage
 
 from .executor import REPORT
@@ -19,23 +20,30 @@ class PictureDesk:
 
     plan: None where pictures are served uncompressed.
     placeholder: the tokenizer's picture token, None where it is not known.
-    counted: whether the engine's executor keeps a ledger.
     leads: whether this is the first of the server's HTTP processes, the one that keeps the metrics.
     """
 
-    engine: AsyncLLM
+    engine: EngineCalls
     metrics: ImageMetrics
+    sessions: SessionDesk
+    files: FileStore
     plan: CompressionPlan | None
     placeholder: str | None
     max_positions: int
-    counted: bool
     leads: bool
 
-    def room_for_answer(self, num_tokens: int, num_pictures: int) -> int:
-        """Tokens that an answer may have before the model's positions end (at least 1)."""
-        used = (
-            num_tokens if self.plan is None else self.plan.num_positions(num_tokens, num_pictures)
-        )
+    def original_tokens(self, num_tokens: int) -> int:
+        """Visual tokens that a picture of `num_tokens` placeholders has without compression."""
+        return num_tokens if self.plan is None else self.plan.num_visual_tokens
+
+    def room_for_answer(self, num_tokens: int, pictures: list[int]) -> int:
+        """Tokens that an answer may have before the model's positions end (at least 1).
+
+        Args:
+            num_tokens: of the prompt.
+            pictures: placeholders of each picture.
+        """
+        used = num_tokens if self.plan is None else self.plan.num_positions(num_tokens, pictures)
         return max(1, self.max_positions - used)
 
     async def usage(self, ticket: str, pictures: list[int]) -> ImageUsage:
@@ -45,32 +53,43 @@ class PictureDesk:
             ticket: under which the engine counted.
             pictures: placeholders of each picture.
         """
-        kept = sum(pictures)
-        original = kept if self.plan is None else len(pictures) * self.plan.num_visual_tokens
         reused: int | None = 0
         if pictures:
-            encoded = await self.refresh(ticket)
+            encoded = await self.count(ticket)
             reused = None if encoded is None else len(pictures) - encoded
-        return ImageUsage(original, kept, reused)
+        return ImageUsage(sum(map(self.original_tokens, pictures)), sum(pictures), reused)
 
-    async def refresh(self, ticket: str | None = None) -> int | None:
-        """Bring the metrics up to the engines' count. Returns the pictures encoded for `ticket`."""
-        if not self.counted:
+    async def count(self, ticket: str | None = None) -> int | None:
+        """Bring the picture counters up to the engines'.
+
+        Returns:
+            The pictures encoded for `ticket`; None where the engine keeps no count.
+        """
+        reports = await self.engine.ask(REPORT, ticket)
+        if not reports:
             return None
-        engines = self.engine.engine_core
-        reports = await engines.call_utility_all_async(
-            "collective_rpc", REPORT, None, (ticket,), None
-        )
-        totals, encoded = merge_reports(report for (report,) in reports)
+        totals, encoded = merge_reports(reports)
         if self.leads:
             self.metrics.update(totals)
         return encoded
 
+    async def refresh(self) -> None:
+        """Bring all metrics up to the engines' count, and the gauges up to date."""
+        await self.count()
+        if self.leads:
+            await self.sessions.refresh()
+
     async def refresh_within(self, seconds: float) -> None:
         """`refresh` for a reader who can wait neither for a long step nor for a dead engine."""
-        if self.engine.errored:
-            return
         refreshing = asyncio.ensure_future(self.refresh())
         done, _ = await asyncio.wait({refreshing}, timeout=seconds)
         for task in done:
             task.result()
+
+    async def keep_house(self, seconds: float) -> None:
+        """Every so often: end what is idle for too long, refresh the metrics. For the leader."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self.sessions.expire()
+            await self.files.expire()
+            await self.refresh()

@@ -2,52 +2,106 @@
 
 import functools
 import hashlib
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
 
+import torch
 from vllm.exceptions import VLLMValidationError
 from vllm.inputs import MultiModalHashes, MultiModalInput
-from vllm.model_executor.models.llava import LlavaMultiModalProcessor, LlavaProcessingInfo
-from vllm.multimodal.parse import ImageProcessorItems
-from vllm.multimodal.processing import ProcessorInputs, TimingContext
+from vllm.model_executor.models.llava import (
+    LlavaDummyInputsBuilder,
+    LlavaMultiModalProcessor,
+    LlavaProcessingInfo,
+)
+from vllm.multimodal.inputs import MultiModalFieldConfig
+from vllm.multimodal.parse import ImageProcessorItems, MultiModalDataItems
+from vllm.multimodal.processing import (
+    ProcessorInputs,
+    PromptReplacement,
+    PromptUpdate,
+    TimingContext,
+)
 
-from metacompress_server.plan import CompressionPlan, load_plan
+from metacompress_server.picture_tag import TAG, PictureTag, tag_of
+from metacompress_server.plan import UNCOMPRESSED, Budget, CompressionPlan
 from metacompress_server.rope import position_limit
 
-from .configuration import compressor_folder
+from .compressors import PictureBudget
+from .current import current_plan
+
+DIGEST = "metacompress_digest"
+RATIO = "metacompress_ratio"
+"""Fields of a picture's processed inputs, as `PictureBudget` writes them."""
+
+_NOBODY = PictureTag(tenant_salt="")
+"""The tag of a picture that did not come through the server's front door."""
 
 
 class CompressingProcessingInfo(LlavaProcessingInfo):
-    """How many placeholders a picture takes: m, whatever its size."""
+    """How many placeholders a picture takes at most: n, where it stays uncompressed."""
 
-    @functools.cached_property
+    @property
     def plan(self) -> CompressionPlan:
-        return load_plan(compressor_folder(self.ctx.model_config))
+        """What new pictures are laid out by; another one after a reload."""
+        return current_plan(self.ctx.model_config)
 
     @functools.cached_property
     def max_positions(self) -> int:
         return position_limit(self.ctx.model_config.hf_text_config.to_dict())
 
     def get_num_image_tokens(self, *, image_width: int, image_height: int) -> int:
-        num_visual_tokens = super().get_num_image_tokens(
-            image_width=image_width, image_height=image_height
+        num_visual_tokens = int(
+            super().get_num_image_tokens(image_width=image_width, image_height=image_height)
         )
         if num_visual_tokens != self.plan.num_visual_tokens:
             raise ValueError(
                 f"the model makes {num_visual_tokens} visual tokens per picture, the compressor "
                 f"expects {self.plan.num_visual_tokens}"
             )
-        return self.plan.num_compressed_tokens
+        return num_visual_tokens
+
+
+class UncompressedDummyInputs(LlavaDummyInputsBuilder):
+    """Memory is measured with pictures that keep all their tokens, the most that can come."""
+
+    def get_dummy_mm_data(self, *args: Any, **options: Any) -> Any:
+        data = super().get_dummy_mm_data(*args, **options)
+        for picture in data["image"]:
+            picture.info[TAG] = PictureTag(tenant_salt="", detail=UNCOMPRESSED)
+        return data
 
 
 class CompressingProcessor(LlavaMultiModalProcessor):
     """Lays out compressed pictures; vLLM's own processor does the rest."""
 
     info: CompressingProcessingInfo
+    _plan: ContextVar[CompressionPlan] = ContextVar("metacompress_plan")
+    """One plan for all of a prompt's pictures, even while a reload replaces it."""
+
+    def apply(self, inputs: ProcessorInputs, timing_ctx: TimingContext) -> MultiModalInput:
+        """As in vLLM, and refuse what the model cannot take.
+
+        Raises:
+            VLLMValidationError: something else than pictures, more or fewer placeholders than
+                pictures, an unknown detail, or positions beyond the model's limit. Answered with
+                status 400.
+        """
+        _refuse_all_but_pictures(inputs)
+        self._match_placeholders(inputs)
+        pinned = self._plan.set(self.info.plan)
+        try:
+            prompt = super().apply(inputs, timing_ctx)
+        finally:
+            self._plan.reset(pinned)
+        self._refuse_too_many_positions(prompt)
+        return prompt
 
     def _get_mm_hashes(self, inputs: ProcessorInputs) -> MultiModalHashes:
-        """Identity of each picture in the processor cache, the encoder cache and the prefix cache.
+        """Identity of each picture in the processor cache, the encoder caches and the KV caches.
 
-        A digest of content, compressor and m. A client's uuid is mixed in and never stands alone:
-        it can split what is the same, never join what is not.
+        A digest of tenant, content, model, compressor and m. A client's uuid is mixed in and never
+        stands alone: it can split what is the same, never join what is not.
         """
         by_content = ProcessorInputs(
             inputs.prompt,
@@ -55,43 +109,92 @@ class CompressingProcessor(LlavaMultiModalProcessor):
             hf_processor_mm_kwargs=inputs.hf_processor_mm_kwargs,
             media_io_kwargs=inputs.media_io_kwargs,
         )
-        uuids = inputs.mm_uuid_items or {}
+        digests = super()._get_mm_hashes(by_content).get("image")
+        if digests is None:
+            return {}
+        pictures = inputs.mm_data_items.get_items("image", ImageProcessorItems)
+        uuids = (inputs.mm_uuid_items or {}).get("image") or [None] * len(digests)
         return {
-            modality: [
-                self._identity(digest, uuid)
-                for digest, uuid in zip(
-                    digests, uuids.get(modality) or [None] * len(digests), strict=True
-                )
+            "image": [
+                self._identity(digest, pictures.get(index), uuid)
+                for index, (digest, uuid) in enumerate(zip(digests, uuids, strict=True))
             ]
-            for modality, digests in super()._get_mm_hashes(by_content).items()
         }
 
-    def _identity(self, content: str, uuid: str | None) -> str:
-        parts = "\n".join([self.info.plan.identity, content, uuid or ""])
-        return hashlib.sha256(parts.encode()).hexdigest()
+    def _identity(self, content: str, picture: object, uuid: str | None) -> str:
+        model = self.info.ctx.model_config
+        tag = tag_of(picture) or _NOBODY
+        parts = [
+            tag.tenant_salt,
+            content,
+            f"{model.model}@{model.revision}",
+            self._plan.get().identity,
+            self._budget(picture).identity,
+            uuid or "",
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def apply(self, inputs: ProcessorInputs, timing_ctx: TimingContext) -> MultiModalInput:
-        """As in vLLM, and refuse what the model cannot take.
+    def _budget(self, picture: object) -> Budget:
+        tag = tag_of(picture) or _NOBODY
+        try:
+            return self._plan.get().budget(tag.detail)
+        except ValueError as error:
+            raise VLLMValidationError(f"image_url.{error}") from error
 
-        Raises:
-            VLLMValidationError: something else than pictures, more or fewer placeholders than
-                pictures, or positions beyond the model's limit. Answered with status 400.
-        """
-        _refuse_all_but_pictures(inputs)
-        self._match_placeholders(inputs)
-        prompt = super().apply(inputs, timing_ctx)
+    def _get_prompt_updates(
+        self,
+        mm_items: MultiModalDataItems,
+        hf_processor_mm_kwargs: Mapping[str, object],
+        out_mm_kwargs: object,
+    ) -> Sequence[PromptUpdate]:
+        """m placeholders in the place of one, m by the picture's own budget."""
+        token = self.info.get_hf_config().image_token_index
+
+        def placeholders(index: int) -> list[int]:
+            pictures = mm_items.get_items("image", ImageProcessorItems)
+            return [token] * self._budget(pictures.get(index)).num_tokens
+
+        return [PromptReplacement(modality="image", target=[token], replacement=placeholders)]
+
+    def _postprocess_hf_mm_data(
+        self, mm_inputs: Mapping[str, Any], hf_processor_mm_kwargs: object, processed_data: Any
+    ) -> Any:
+        """Add each picture's compressor and budget to its processed inputs."""
+        pictures = mm_inputs.get("images")
+        if pictures:
+            written = [
+                PictureBudget(
+                    self._plan.get().identity, self._budget(picture).retention_ratio
+                ).tensors()
+                for picture in pictures
+            ]
+            processed_data[DIGEST] = torch.stack([digest for digest, _ in written])
+            processed_data[RATIO] = torch.stack([ratio for _, ratio in written])
+        return processed_data
+
+    def _get_mm_fields_config(
+        self, hf_inputs: object, hf_processor_mm_kwargs: object
+    ) -> Mapping[str, MultiModalFieldConfig]:
+        """Ours stay on the CPU: the model reads them before it computes."""
+        return {
+            "pixel_values": MultiModalFieldConfig.batched("image"),
+            DIGEST: MultiModalFieldConfig.batched("image", keep_on_cpu=True),
+            RATIO: MultiModalFieldConfig.batched("image", keep_on_cpu=True),
+        }
+
+    def _refuse_too_many_positions(self, prompt: MultiModalInput) -> None:
         num_tokens = len(prompt["prompt_token_ids"])
-        num_pictures = len(prompt["mm_placeholders"].get("image", []))
-        positions = self.info.plan.num_positions(num_tokens, num_pictures)
+        lengths = [span.length for span in prompt["mm_placeholders"].get("image", [])]
+        plan = self.info.plan
+        positions = plan.num_positions(num_tokens, lengths)
         if positions >= self.info.max_positions:
             raise VLLMValidationError(
                 f"This model's maximum context length is {self.info.max_positions} positions. "
-                f"However, the prompt's "
-                f"positions reach {positions}: {num_tokens} tokens, of which {num_pictures} "
-                f"pictures take {self.info.plan.num_compressed_tokens} each but keep "
-                f"{self.info.plan.num_visual_tokens} positions. Send fewer pictures or less text.",
+                f"However, the prompt's positions reach {positions}: {num_tokens} tokens, of which "
+                f"{len(lengths)} pictures take {sum(lengths)} but keep "
+                f"{len(lengths) * plan.num_visual_tokens} positions. "
+                "Send fewer pictures or less text.",
             )
-        return prompt
 
     def _match_placeholders(self, inputs: ProcessorInputs) -> None:
         """Typed into text, or cut off by truncation, a placeholder would move every picture."""

@@ -17,15 +17,16 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor
 
 from metacompress_compressor.adapters import Adapter, load_adapter
 from metacompress_compressor.artifact import Artifact, Positions, load_artifact
 from metacompress_compressor.evaluation import evaluate
 from metacompress_compressor.reductions import (
-    AveragePooling,
+    AvgPool2d,
+    Budget,
     Full,
     Mapped,
+    PictureBatch,
     Reduced,
     Reduction,
     Sample,
@@ -33,21 +34,22 @@ from metacompress_compressor.reductions import (
 from metacompress_compressor.training.corpus import Corpus, encode_dialogues, join_features
 from metacompress_compressor.training.dialogues import DataError, Dialogue, read_dialogues
 from metacompress_compressor.training.features import cached_features
-from metacompress_compressor.windows import Grid
+from metacompress_compressor.windows import WindowKind
 
 from . import compressor_dir, model_dir
 
 
-@dataclass
-class Named:
-    """A method under another name, to have it in a table twice."""
+@dataclass(frozen=True)
+class ByRule:
+    """A method at the m of one rule of windows, under another name."""
 
-    name: str
     method: Reduction
+    windows: WindowKind
+    name: str
 
-    def __call__(self, x: Tensor, grid: Grid, retention_ratio: float) -> Reduced:
+    def __call__(self, pictures: PictureBatch, budget: Budget) -> Reduced:
         """As the method."""
-        return self.method(x, grid, retention_ratio)
+        return self.method(pictures, budget)
 
 
 def methods(artifact: Artifact) -> list[Reduction]:
@@ -58,9 +60,9 @@ def methods(artifact: Artifact) -> list[Reduction]:
     """
     return [
         Full(),
-        Named("sample", Sample("1d")),
-        Named("sample, 2-D budget", Sample("2d")),
-        AveragePooling(),
+        ByRule(Sample(), "1d", "sample"),
+        ByRule(Sample(), "2d", "sample, 2-D budget"),
+        AvgPool2d(),
         Mapped(artifact.mapping),
     ]
 

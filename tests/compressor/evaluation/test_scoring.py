@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from metacompress_compressor.adapters import Placement, TurnText, collate, load_adapter
-from metacompress_compressor.evaluation import answers_right, evaluate
-from metacompress_compressor.reductions import Full, Sample
+from metacompress_compressor.evaluation import evaluate
+from metacompress_compressor.evaluation.scoring import right_turns
+from metacompress_compressor.mapping import TokenMapping
+from metacompress_compressor.reductions import FastV, Full, Mapped, Sample
 from metacompress_compressor.training.corpus import encode_dialogues, join_features
 from metacompress_compressor.training.dialogues import read_dialogues
 from metacompress_compressor.training.features import cached_features
@@ -40,7 +42,7 @@ def greedy(adapter, token_ids, visual, count):
 
 def test_right_means_what_greedy_decoding_says(adapter, corpus):
     """An answer that is what the model says is right; with one token changed it is wrong."""
-    visual = corpus.features[:1].float()
+    visual = corpus.visual(0, adapter.device).unsqueeze(0)
     (prompt,) = adapter.dialogues.encode([[TurnText("what is it?", "x")]])
     start = prompt.answer_indices[0][0]
     said = greedy(adapter, list(prompt.token_ids[:start]), visual, 4)
@@ -49,7 +51,9 @@ def test_right_means_what_greedy_decoding_says(adapter, corpus):
         ids = (*prompt.token_ids[:start], *answer)
         indices = tuple(range(start, start + len(answer)))
         dialogue = type(prompt)(ids, prompt.image_index, (indices,))
-        return answers_right(adapter, collate([dialogue]), visual, Placement.contiguous(16))
+        batch = collate([dialogue])
+        logits = adapter.answer_logits(batch, visual, Placement.contiguous(16))
+        return right_turns(logits, batch)
 
     assert right(said).tolist() == [True]
     for place in range(4):
@@ -58,14 +62,14 @@ def test_right_means_what_greedy_decoding_says(adapter, corpus):
 
 
 def test_every_turn_is_counted_by_turn_and_kind(adapter, corpus, monkeypatch):
-    import metacompress_compressor.evaluation as evaluation
+    from metacompress_compressor.evaluation import scoring
 
-    def second_turns_are_right(adapter, batch, visual, at):
+    def second_turns_are_right(logits, batch):
         row_of = dict(zip(batch.answer_turn.tolist(), batch.answer_rows.tolist(), strict=True))
         rows = [row_of[turn] for turn in sorted(row_of)]
         return torch.tensor([rows[:turn].count(row) == 1 for turn, row in enumerate(rows)])
 
-    monkeypatch.setattr(evaluation, "answers_right", second_turns_are_right)
+    monkeypatch.setattr(scoring, "right_turns", second_turns_are_right)
     table = evaluate(adapter, corpus, [Full()], 0.25, "kept", batch_size=3)
     assert table["dialogues"] == 10
     assert table["turns"] == 19
@@ -77,7 +81,7 @@ def test_every_turn_is_counted_by_turn_and_kind(adapter, corpus, monkeypatch):
 
 @pytest.mark.parametrize("positions", ["kept", "contiguous"])
 def test_result_does_not_depend_on_the_batch_size(adapter, corpus, positions):
-    methods = [Full(), Sample("2d")]
+    methods = [Full(), Sample(), FastV(layers=1), Mapped(TokenMapping(32, 8))]
     tables = [
         evaluate(adapter, corpus, methods, 0.25, positions, batch_size=size) for size in (1, 10)
     ]

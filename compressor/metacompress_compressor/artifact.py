@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from .any_resolution import any_resolution_layout
 from .fingerprint import CheckpointError, model_fingerprint, projector_tensors
+from .layout import PictureLayout
 from .mapping import Method, TokenMapping, TokenNorm
 from .position_code import PositionCode
 from .windows import Grid, WindowKind
@@ -35,24 +37,52 @@ class _Frozen(BaseModel):
 
 
 class BaseModelInfo(_Frozen):
-    """The checkpoint that the mapping was trained for."""
+    """The checkpoint that the mapping was trained for.
+
+    `pinpoints`: the resolutions `(height, width)` that LLaVA-NeXT chooses from; empty for models
+    that bring every picture to one size.
+    """
 
     id: str
     fingerprint: str
     image_size: int = Field(gt=0)
     patch_size: int = Field(gt=0)
+    pinpoints: tuple[tuple[int, int], ...] = ()
 
     @property
     def grid(self) -> Grid:
+        """The one grid of every picture. Raises ArtifactError where pictures differ."""
+        if self.pinpoints:
+            raise ArtifactError(
+                f"pictures of base model {self.id} have grids that depend on their size; "
+                "only models with one grid for every picture can be served"
+            )
         side = self.image_size // self.patch_size
         return Grid(side, side)
+
+    def layout(self, width: int, height: int) -> PictureLayout:
+        """How the tokens of a picture of this size (pixels) are arranged.
+
+        Raises:
+            ValueError: a picture so narrow that no token of it is left.
+        """
+        if not self.pinpoints:
+            return PictureLayout.of_grid(self.grid)
+        return any_resolution_layout(
+            width,
+            height,
+            pinpoints=self.pinpoints,
+            image_size=self.image_size,
+            patch_size=self.patch_size,
+        )
 
 
 class CompressorConfig(_Frozen):
     """What `config.json` holds: how to rebuild the mapping, what it fits, how it was made.
 
     `positions`: `kept` places output i at its window's centre in the picture's numbering and lets
-    the text go on at n; `contiguous` numbers outputs 0..m-1.
+    the text go on at n; `contiguous` numbers outputs 0..m-1. `trained_retention_range`: budgets
+    were drawn from all of this range; `trained_retention_ratios` are those that were measured.
     """
 
     format_version: int = FORMAT_VERSION
@@ -65,6 +95,7 @@ class CompressorConfig(_Frozen):
     key_dim: int = Field(gt=0)
     retention_ratio: float = Field(gt=0, le=1)
     trained_retention_ratios: tuple[float, ...] = Field(min_length=1)
+    trained_retention_range: tuple[float, float] | None = None
     base_model: BaseModelInfo
     weights_sha256: str = ""
     data_digest: str | None = None
@@ -177,7 +208,7 @@ def verify_against_model(config: CompressorConfig, model_dir: Path | str) -> Non
         ArtifactError: another hidden size, picture grid or projector; or a folder that holds no
             readable checkpoint.
     """
-    image_size, patch_size = _vision_sizes(Path(model_dir))
+    image_size, patch_size, pinpoints = _vision_sizes(Path(model_dir))
     trained_for = config.base_model
     try:
         hidden_size = _projected_size(Path(model_dir))
@@ -187,6 +218,7 @@ def verify_against_model(config: CompressorConfig, model_dir: Path | str) -> Non
     _same("hidden_size", config.hidden_size, hidden_size, model_dir)
     _same("image_size", trained_for.image_size, image_size, model_dir)
     _same("patch_size", trained_for.patch_size, patch_size, model_dir)
+    _same("image_grid_pinpoints", trained_for.pinpoints, pinpoints, model_dir)
     _same("fingerprint", trained_for.fingerprint, fingerprint, model_dir)
 
 
@@ -206,14 +238,21 @@ def _projected_size(model_dir: Path) -> int:
     return matrices[-1].shape[0]
 
 
-def _vision_sizes(model_dir: Path) -> tuple[int, int]:
+def _vision_sizes(model_dir: Path) -> tuple[int, int, tuple[tuple[int, int], ...]]:
     from transformers import AutoConfig
 
     try:
-        vision = AutoConfig.from_pretrained(model_dir).vision_config
-        return vision.image_size, vision.patch_size
+        config = AutoConfig.from_pretrained(model_dir)
+        vision = config.vision_config
+        return vision.image_size, vision.patch_size, grid_pinpoints(config)
     except (OSError, ValueError, AttributeError) as error:
         raise ArtifactError(f"model folder {model_dir} has no vision configuration") from error
+
+
+def grid_pinpoints(config: Any) -> tuple[tuple[int, int], ...]:
+    """The resolutions in a transformers configuration, `()` where it has none."""
+    pinpoints = getattr(config, "image_grid_pinpoints", None) or ()
+    return tuple((height, width) for height, width in pinpoints)
 
 
 def _load_weights(mapping: TokenMapping, path: Path) -> None:

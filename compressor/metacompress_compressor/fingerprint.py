@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _PROJECTOR = "multi_modal_projector."
+_NEWLINE = "image_newline"  # LLaVA-NeXT's token at the end of a row stands among the projector's
 _LONGEST_HEADER = 100_000_000  # the safetensors format's own limit
 
 
@@ -39,6 +40,8 @@ class StoredTensor:
 
 def model_fingerprint(model_dir: Path | str) -> str:
     """SHA-256 over the projector's tensors: name in the projector, type, shape and bytes of each.
+
+    LLaVA-NeXT's newline token counts among them.
 
     The same for one file or several shards and for the key spellings of Hugging Face and vLLM.
 
@@ -68,9 +71,12 @@ def projector_tensors(model_dir: Path | str) -> list[StoredTensor]:
 def _projector_tensors_of(file: Path) -> Iterator[StoredTensor]:
     header, data_start = _read_header(file)
     for key, entry in header.items():
-        if _PROJECTOR not in key:
+        if _PROJECTOR in key:
+            name = key.rsplit(_PROJECTOR, 1)[1]
+        elif key.rsplit(".", 1)[-1] == _NEWLINE:
+            name = _NEWLINE
+        else:
             continue
-        name = key.rsplit(_PROJECTOR, 1)[1]
         start, stop = entry["data_offsets"]
         yield StoredTensor(
             name,

@@ -72,6 +72,17 @@ class DialogueEncoder:
             )
         ]
 
+    def encode_prompt(self, turns: Sequence[TurnText]) -> EncodedDialogue:
+        """Encode a dialogue up to where the last turn's answer begins; `answer_indices` is empty.
+
+        Raises:
+            ValueError: as `encode`.
+        """
+        (whole,) = self.encode([turns])
+        return EncodedDialogue(
+            whole.token_ids[: whole.answer_indices[-1][0]], whole.image_index, ()
+        )
+
     def _render_literals(self, num_turns: int) -> tuple[str, ...]:
         """What the template writes before, between and after the 2 x `num_turns` texts."""
         marks = [f"\ue000{number}\ue001" for number in range(2 * num_turns)]

@@ -16,12 +16,6 @@ from .vision_context import TowerLayer, VisionContext
 class LlavaAdapter(Adapter):
     """transformers' `LlavaForConditionalGeneration`."""
 
-    @property
-    def grid(self) -> Grid:
-        vision = self.model.config.vision_config
-        side = vision.image_size // vision.patch_size
-        return Grid(side, side)
-
     @torch.no_grad()
     def visual_tokens(self, pictures: Sequence[Image.Image]) -> Tensor:
         return self._visual_tokens(self._pixels(pictures))

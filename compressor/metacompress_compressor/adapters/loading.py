@@ -8,9 +8,10 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from .base import Adapter, AdapterError
 from .llava import LlavaAdapter
+from .llava_next import LlavaNextAdapter
 
 #: `model_type` of a checkpoint's config.json -> its adapter. A further family is one line here.
-FAMILIES: dict[str, type[Adapter]] = {"llava": LlavaAdapter}
+FAMILIES: dict[str, type[Adapter]] = {"llava": LlavaAdapter, "llava_next": LlavaNextAdapter}
 
 
 def load_adapter(

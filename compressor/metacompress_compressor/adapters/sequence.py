@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from .dialogue_text import EncodedDialogue
 
@@ -72,19 +73,40 @@ def collate(dialogues: Sequence[EncodedDialogue]) -> DialogueBatch:
 
 
 def splice(
-    text: Tensor, visual: Tensor, image_index: Tensor, placement: Placement
+    text: Tensor,
+    visual: Tensor | Sequence[Tensor],
+    image_index: Tensor,
+    placement: Placement | Sequence[Placement],
 ) -> tuple[Tensor, Tensor]:
     """Replace each placeholder by its picture's visual tokens.
 
     Args:
         text: `[B, L, D]` embeddings of the text, placeholder included.
-        visual: `[B, M, D]`.
+        visual: `[B, M, D]`, or one `[M, D]` for each dialogue.
         image_index: `[B]`, where the placeholders stand.
-        placement: where the M tokens stand.
+        placement: where the M tokens stand, or one for each dialogue.
 
     Returns:
-        Embeddings `[B, L - 1 + M, D]` and positions `[B, L - 1 + M]` int64.
+        Embeddings `[B, L - 1 + M, D]` and positions `[B, L - 1 + M]` int64, M the largest; rows
+        with fewer end in padding.
     """
+    placements = [placement] * len(text) if isinstance(placement, Placement) else placement
+    if all(other is placements[0] or other == placements[0] for other in placements):
+        together = visual if isinstance(visual, Tensor) else torch.stack(list(visual))
+        return _splice_equal(text, together, image_index, placements[0])
+    rows = [
+        _splice_equal(text[row : row + 1], tokens.unsqueeze(0), image_index[row : row + 1], at)
+        for row, (tokens, at) in enumerate(zip(visual, placements, strict=True))
+    ]
+    embeddings = pad_sequence([row.squeeze(0) for row, _ in rows], batch_first=True)
+    positions = pad_sequence([row.squeeze(0) for _, row in rows], batch_first=True)
+    return embeddings, positions
+
+
+def _splice_equal(
+    text: Tensor, visual: Tensor, image_index: Tensor, placement: Placement
+) -> tuple[Tensor, Tensor]:
+    """`splice` for dialogues with equally many visual tokens, without a loop."""
     length, num_visual = text.shape[1], visual.shape[1]
     place = torch.arange(length - 1 + num_visual, device=text.device).unsqueeze(0)
     image = image_index.unsqueeze(1)

@@ -24,6 +24,7 @@ class Checkpoint:
         mapping, optimizer: their state dicts.
         history: one record of the losses for each step done.
         run: settings and digests of model and data.
+        seconds: what the steps took, over all sittings.
     """
 
     step: int
@@ -31,6 +32,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     history: list[dict[str, float]]
     run: dict[str, Any]
+    seconds: float = 0.0
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

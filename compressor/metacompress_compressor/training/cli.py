@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from metacompress_compressor.position_code import PositionCode
@@ -10,6 +11,10 @@ from metacompress_compressor.windows import WindowKind
 from .settings import SettingsError, TrainJob, TrainSettings
 
 _DEFAULT = TrainSettings()
+_MEMORY_ADVICE = (
+    "metacompress train: {reason}; go on with --resume and a smaller --micro-batch, or with "
+    "--gradient-checkpointing"
+)
 _CODE_OF_WINDOWS: dict[WindowKind, PositionCode] = {"1d": "sinusoidal_1d", "2d": "sinusoidal_2d"}
 
 
@@ -27,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 for a finished run, 1 for one that was stopped and can be resumed, 2 for bad input.
     """
+    import torch
+
     from metacompress_compressor.adapters import AdapterError
     from metacompress_compressor.fingerprint import CheckpointError
 
@@ -34,19 +41,27 @@ def run(args: argparse.Namespace) -> int:
     from .console import RunConsole
     from .dialogues import DataError
     from .run import run_training, summary_line
+    from .team import Team, TeamError
 
     try:
         job = job_from(args)
-        result = run_training(job, RunConsole())
+        team = Team(job.device)
+        result = run_training(job, team, RunConsole(quiet=not team.is_main))
     except (
         SettingsError,
         AdapterError,
         CheckpointError,
         CheckpointMismatch,
         DataError,
+        TeamError,
     ) as error:
         print(f"metacompress train: {error}", file=sys.stderr)
         return 2
+    except torch.OutOfMemoryError as error:
+        print(_MEMORY_ADVICE.format(reason=str(error).splitlines()[0]), file=sys.stderr)
+        return 1
+    if not team.is_main:
+        return 0 if result.finished else 1
     print(summary_line(job, result))
     if not result.finished:
         print(f"stopped after step {result.steps}: go on with --resume", file=sys.stderr)
@@ -55,8 +70,11 @@ def run(args: argparse.Namespace) -> int:
 
 def job_from(args: argparse.Namespace) -> TrainJob:
     """The job that the parsed options describe. Raises SettingsError."""
+    ratios, span = budgets_from(args.retention)
     settings = TrainSettings(
-        retention_ratios=tuple(args.retention),
+        retention_ratios=ratios,
+        retention_range=span,
+        draw=args.draw,
         method=args.method,
         windows=args.windows,
         position_code=args.position_code or _CODE_OF_WINDOWS[args.windows],
@@ -69,8 +87,11 @@ def job_from(args: argparse.Namespace) -> TrainJob:
         beta_learning_rate=args.beta_lr,
         warmup_share=args.warmup,
         entropy_weight=args.entropy_weight,
+        entropy_ramp=tuple(args.entropy_ramp),
         column_weight=args.column_weight,
         clip=args.clip,
+        clip_by=args.clip_by,
+        answers=args.answers,
         initial_mass=args.initial_mass,
         dtype=args.dtype,
         cache_teacher=args.cache_teacher,
@@ -86,8 +107,35 @@ def job_from(args: argparse.Namespace) -> TrainJob:
         threads=args.threads,
         save_every=args.save_every,
         resume=args.resume,
+        micro_batch=args.micro_batch,
+        gradient_checkpointing=args.gradient_checkpointing,
+        tensorboard=args.tensorboard,
         settings=settings,
     )
+
+
+def budgets_from(words: Sequence[str]) -> tuple[tuple[float, ...], tuple[float, float] | None]:
+    """Ratios and range that `--retention` names; of a lone range, its ends are the ratios.
+
+    Raises:
+        SettingsError: a word that is neither, or a second range.
+    """
+    ratios: list[float] = []
+    span: tuple[float, float] | None = None
+    for word in words:
+        low, colon, high = word.partition(":")
+        try:
+            if not colon:
+                ratios.append(float(low))
+                continue
+            if span is not None:
+                raise SettingsError(f"--retention takes one range: {word} is a second one")
+            span = (float(low), float(high))
+        except ValueError as error:
+            if isinstance(error, SettingsError):
+                raise
+            raise SettingsError(f"--retention {word!r} is no ratio and no range") from error
+    return tuple(ratios) or span or (), span
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
@@ -119,12 +167,18 @@ def _add_mapping(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("mapping")
     group.add_argument(
         "--retention",
-        type=float,
         nargs="+",
-        default=_DEFAULT.retention_ratios,
+        default=["0.1"],
         metavar="RATIO",
-        help="kept share of the visual tokens; of several, each batch draws one and the first is "
-        "the artifact's default (default: 0.1)",
+        help="kept share of the visual tokens; of several, one is drawn at a time and the first is "
+        "the artifact's default; one may be a range LOW:HIGH (default: 0.1)",
+    )
+    _option(
+        group,
+        "--draw",
+        "draw",
+        "one budget for each dialogue, or for each batch",
+        ("sample", "batch"),
     )
     _option(group, "--method", "method", "form of P", ("row_softmax", "competing"))
     _option(group, "--windows", "windows", "pooling windows", ("1d", "2d"))
@@ -146,8 +200,19 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     _option(group, "--beta-lr", "beta_learning_rate", "rate of beta")
     _option(group, "--warmup", "warmup_share", "share of the steps in which the rates rise")
     _option(group, "--entropy-weight", "entropy_weight", "weight of the rows' entropy")
+    group.add_argument(
+        "--entropy-ramp",
+        type=float,
+        nargs=2,
+        default=_DEFAULT.entropy_ramp,
+        metavar=("START", "FULL"),
+        help="shares of the steps between which the entropy weight rises from 0; 0 0 for all of it "
+        "from the first step (default: 0.5 0.8)",
+    )
     _option(group, "--column-weight", "column_weight", "weight of the largest column sum")
-    _option(group, "--clip", "clip", "largest gradient norm, 0 for none")
+    _option(group, "--clip", "clip", "largest gradient, 0 for none")
+    _option(group, "--clip-by", "clip_by", "measure of the gradient", ("norm", "value"))
+    _option(group, "--answers", "answers", "answers to learn from", ("data", "teacher"))
     _option(group, "--initial-mass", "initial_mass", "share of a row that starts in its window")
     _option(group, "--dtype", "dtype", "of the frozen LLM", ("float32", "bfloat16"))
     group.add_argument(
@@ -160,7 +225,29 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("running")
-    group.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    group.add_argument(
+        "--device",
+        default="cpu",
+        help="torch device (default: cpu); with `accelerate launch`, cuda is one GPU per process",
+    )
+    group.add_argument(
+        "--micro-batch",
+        type=int,
+        default=0,
+        metavar="N",
+        help="dialogues in the model at once; fewer need less memory (default: the whole batch)",
+    )
+    group.add_argument(
+        "--gradient-checkpointing",
+        action="store_true",
+        help="compute the model's layers twice instead of holding their activations",
+    )
+    group.add_argument(
+        "--tensorboard",
+        type=Path,
+        metavar="DIR",
+        help="write the loss curves there for TensorBoard",
+    )
     group.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own)")
     group.add_argument(
         "--save-every", type=int, default=100, help="steps between checkpoints (default: 100)"

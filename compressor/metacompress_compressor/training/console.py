@@ -11,10 +11,14 @@ _PROBLEMS_SHOWN = 10
 
 
 class RunConsole:
-    """Notes and progress on standard error; standard output stays free for the result."""
+    """Notes and progress on standard error; standard output stays free for the result.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
+    Args:
+        quiet: say nothing: one of several processes speaks for all.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
 
     def note(self, text: str) -> None:
         self._console.print(escape(text), highlight=False, soft_wrap=True)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from metacompress_compressor.adapters import Adapter, DialogueBatch, EncodedDialogue, collate
+from metacompress_compressor.layout import PictureLayout
 
 from .dialogues import DataError, Dialogue, DialogueSet
-from .features import Features
+from .features import Features, picture_layout
 
 
 @dataclass(frozen=True)
@@ -19,24 +20,50 @@ class Corpus:
     Attributes:
         dialogues, encoded: the same dialogues in the same order.
         image_rows: for each dialogue, its picture's row in `features`.
-        features: `[pictures, N, D]` visual tokens, memory-mapped.
-        features_key: of everything that the features depend on.
+        features: visual tokens of the pictures, memory-mapped.
     """
 
     dialogues: tuple[Dialogue, ...]
     encoded: tuple[EncodedDialogue, ...]
     image_rows: tuple[int, ...]
-    features: Tensor
-    features_key: str
+    features: Features
 
     def __len__(self) -> int:
         return len(self.dialogues)
 
+    def layout(self, index: int) -> PictureLayout:
+        """The arrangement of the visual tokens of a dialogue's picture."""
+        return self.features.layouts[self.image_rows[index]]
+
+    def visual(self, index: int, device: torch.device) -> Tensor:
+        """The visual tokens of a dialogue's picture, `[N, D]` float32."""
+        return self.features[self.image_rows[index]].to(device, torch.float32)
+
+    def text(self, indices: Sequence[int], device: torch.device) -> DialogueBatch:
+        """Dialogues as a padded batch."""
+        return collate([self.encoded[index] for index in indices]).to(device)
+
     def batch(self, indices: Sequence[int], device: torch.device) -> tuple[DialogueBatch, Tensor]:
-        """Dialogues as a padded batch, and their visual tokens `[B, N, D]` float32."""
-        text = collate([self.encoded[index] for index in indices])
-        visual = self.features[[self.image_rows[index] for index in indices]]
-        return text.to(device), visual.to(device, torch.float32)
+        """Dialogues as a padded batch, and their visual tokens `[B, N, D]` float32.
+
+        Raises:
+            ValueError: their pictures have different layouts.
+        """
+        if len({self.layout(index) for index in indices}) > 1:
+            raise ValueError("the pictures of these dialogues have different layouts")
+        visual = torch.stack([self.features[self.image_rows[index]] for index in indices])
+        return self.text(indices, device), visual.to(device, torch.float32)
+
+    def uniform_batches(self, batch_size: int) -> list[list[int]]:
+        """All dialogues once, in batches whose pictures have one layout, of similar lengths."""
+        of_layout: dict[PictureLayout, list[int]] = {}
+        for index in sorted(range(len(self)), key=lambda i: len(self.encoded[i].token_ids)):
+            of_layout.setdefault(self.layout(index), []).append(index)
+        return [
+            indices[start : start + batch_size]
+            for indices in of_layout.values()
+            for start in range(0, len(indices), batch_size)
+        ]
 
 
 def encode_dialogues(
@@ -72,12 +99,12 @@ def join_features(
     """Put dialogues and the features of `data.images`, in that order, together."""
     row_of = {image: row for row, image in enumerate(data.images)}
     image_rows = tuple(row_of[dialogue.image] for dialogue in data.dialogues)
-    return Corpus(data.dialogues, encoded, image_rows, features.tokens, features.key)
+    return Corpus(data.dialogues, encoded, image_rows, features)
 
 
 def _encode(adapter: Adapter, dialogue: Dialogue) -> EncodedDialogue:
     encoded = adapter.dialogues.encode([dialogue.turns])[0]
-    positions = len(encoded.token_ids) - 1 + adapter.grid.num_tokens
+    positions = len(encoded.token_ids) - 1 + picture_layout(adapter, dialogue.image).num_tokens
     if positions > adapter.max_positions:
         raise ValueError(
             f"{positions} positions with the picture; the model has {adapter.max_positions}"

@@ -2,8 +2,9 @@
 
     {"image": "000001.png", "turns": [{"question": "...", "answer": "...", "kind": "..."}, ...]}
 
-`image` is a path relative to the file's folder. `kind` may be left out. A line that cannot be used
-is reported with file and line, counted, and left out; it is never dropped in silence.
+`image` is a path relative to the file's folder. `kind` may be left out, and so may `answers`: what
+several people answered, for scores by consensus. A line that cannot be used is reported with file
+and line, counted, and left out; it is never dropped in silence.
 """
 
 import hashlib
@@ -24,9 +25,10 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Turn(TurnText):
-    """A question, its answer, and the kind of question that accuracy is reported by."""
+    """A question, its answer, the kind that accuracy is reported by, and all people's answers."""
 
     kind: str = ""
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,11 @@ def _parse_turn(raw: Any, number: int) -> Turn:
     kind = raw.get("kind", "")
     if not isinstance(kind, str):
         raise ValueError(f"turn {number}: kind is {kind!r}, not text")
-    return Turn(_text(raw, "question", number), _text(raw, "answer", number), kind)
+    answers = raw.get("answers", [])
+    if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
+        raise ValueError(f"turn {number}: answers is {answers!r}, not a list of texts")
+    question, answer = _text(raw, "question", number), _text(raw, "answer", number)
+    return Turn(question, answer, kind, tuple(answers))
 
 
 def _text(raw: dict[str, Any], name: str, number: int) -> str:

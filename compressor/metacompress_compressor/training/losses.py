@@ -1,5 +1,7 @@
 """The three terms of the training loss."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
@@ -21,19 +23,29 @@ def prediction_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     )
 
 
-def entropy_loss(weights: Tensor) -> Tensor:
-    """Mean entropy of the rows of P `[B, M, N]`, in nats: low when every output is sharp.
+def entropy_loss(weights: Sequence[Tensor]) -> Tensor:
+    """Mean entropy of the rows of P, in nats: low when every output is sharp.
+
+    Args:
+        weights: P of every part of a picture, `[B, M_part, N_part]`.
 
     Source: arXiv 2603.21701, L_ent.
     """
-    # A weight that underflows to 0 contributes 0; the floor keeps its gradient finite.
-    logarithms = weights.clamp_min(torch.finfo(weights.dtype).tiny).log()
-    return -(weights * logarithms).sum(dim=-1).mean()
+    return torch.cat([_row_entropies(of_part) for of_part in weights], dim=1).mean()
 
 
-def column_loss(weights: Tensor) -> Tensor:
-    """Largest column sum of P `[B, M, N]`, mean over pictures: high when outputs crowd on a token.
+def column_loss(weights: Sequence[Tensor]) -> Tensor:
+    """Largest column sum of P, mean over pictures: high when outputs crowd on a token.
+
+    Args as `entropy_loss`.
 
     Source: arXiv 2603.21701, L_col.
     """
-    return weights.sum(dim=1).amax(dim=-1).mean()
+    columns = torch.cat([of_part.sum(dim=1) for of_part in weights], dim=1)
+    return columns.amax(dim=-1).mean()
+
+
+def _row_entropies(weights: Tensor) -> Tensor:
+    # A weight that underflows to 0 contributes 0; the floor keeps its gradient finite.
+    logarithms = weights.clamp_min(torch.finfo(weights.dtype).tiny).log()
+    return -(weights * logarithms).sum(dim=-1)

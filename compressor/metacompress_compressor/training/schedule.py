@@ -1,41 +1,47 @@
 """What happens in step s, as a function of the settings and s alone, so that a run can be resumed.
 
 Nothing here keeps state: after an interruption the same step sees the same dialogues, the same
-budget and the same rate.
+budgets, the same rate and the same weights of the loss.
 """
 
 import functools
 import math
 import random
 from collections.abc import Sequence
+from typing import Protocol
+
+from .settings import TrainSettings
 
 _BATCHES_SORTED_TOGETHER = 8
 
 
+class Schedule(Protocol):
+    """Which dialogues, and which budgets, each step trains on."""
+
+    def indices(self, step: int) -> list[int]:
+        """The dialogues of step 0, 1, ..."""
+
+    def retention_ratios(self, step: int) -> list[float]:
+        """The budget of each of them."""
+
+
 class BatchSchedule:
-    """Which dialogues, and which budget, each step trains on.
+    """The schedule of a run.
 
     Every epoch visits every dialogue once in a new order; a batch holds similar lengths.
 
     Args:
         lengths: tokens of each dialogue.
-        batch_size: dialogues of a batch; the last batch of an epoch may be smaller.
-        retention_ratios: budgets to draw from, one for each batch.
-        seed: of all orders and draws.
+        settings: batch size (the last batch of an epoch may be smaller), budgets to draw from, and
+            the seed of all orders and draws.
     """
 
-    def __init__(
-        self,
-        lengths: Sequence[int],
-        batch_size: int,
-        retention_ratios: Sequence[float],
-        seed: int,
-    ) -> None:
+    def __init__(self, lengths: Sequence[int], settings: TrainSettings) -> None:
         self._lengths = lengths
-        self._batch_size = batch_size
-        self._retention_ratios = retention_ratios
-        self._seed = seed
-        self.steps_per_epoch = -(-len(lengths) // batch_size)
+        self._settings = settings
+        self._batch_size = settings.batch_size
+        self._seed = settings.seed
+        self.steps_per_epoch = -(-len(lengths) // settings.batch_size)
         self._epoch = functools.lru_cache(maxsize=1)(self._make_epoch)
 
     def indices(self, step: int) -> list[int]:
@@ -43,8 +49,21 @@ class BatchSchedule:
         epoch, place = divmod(step, self.steps_per_epoch)
         return self._epoch(epoch)[place]
 
-    def retention_ratio(self, step: int) -> float:
-        return random.Random(f"{self._seed} ratio {step}").choice(self._retention_ratios)
+    def retention_ratios(self, step: int) -> list[float]:
+        rng = random.Random(f"{self._seed} ratio {step}")
+        count = len(self.indices(step))
+        if self._settings.draw == "batch":
+            return [self._draw(rng)] * count
+        return [self._draw(rng) for _ in range(count)]
+
+    def _draw(self, rng: random.Random) -> float:
+        """One of the ratios; where there is a range, as often a number out of that."""
+        ratios, span = self._settings.retention_ratios, self._settings.retention_range
+        choice = rng.randrange(len(ratios) + (span is not None))
+        if span is None or choice < len(ratios):
+            return ratios[choice]
+        low, high = map(math.log, span)
+        return math.exp(rng.uniform(low, high))
 
     def _make_epoch(self, epoch: int) -> list[list[int]]:
         rng = random.Random(f"{self._seed} epoch {epoch}")
@@ -68,3 +87,12 @@ def rate_factor(step: int, steps: int, warmup_share: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def ramp_factor(step: int, steps: int, ramp: tuple[float, float]) -> float:
+    """0 up to the share `ramp[0]` of the steps, then linear, 1 from the share `ramp[1]` on."""
+    start, full = ramp
+    done = step / steps
+    if done >= full:
+        return 1.0
+    return (done - start) / (full - start) if done > start else 0.0

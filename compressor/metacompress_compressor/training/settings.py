@@ -19,8 +19,11 @@ class TrainSettings:
     """Everything that decides the result of a run, besides the model and the data.
 
     Attributes:
-        retention_ratios: kept shares to train on; a batch draws one. The first is the artifact's
+        retention_ratios: kept shares to train on and to measure. The first is the artifact's
             default budget.
+        retention_range: draw from all of this range as well, evenly in the logarithm; None for the
+            ratios alone.
+        draw: whether every dialogue of a batch draws a budget of its own, or the batch one for all.
         method, windows, position_code, token_norm, key_dim: the form of the mapping.
         positions: where the outputs stand in the language model.
         steps, batch_size: batches, and dialogues in each.
@@ -28,7 +31,10 @@ class TrainSettings:
         beta_learning_rate: of beta.
         warmup_share: share of `steps` in which the rates rise.
         entropy_weight, column_weight: of the two regularisers.
-        clip: largest norm of the gradient; 0 for none.
+        entropy_ramp: shares of the steps between which the entropy weight rises from 0; (0, 0) for
+            the full weight from the first step, which can keep the mapping from learning at all.
+        clip, clip_by: largest norm, or largest entry, of the gradient; 0 for none.
+        answers: learn from the answers in the data, or from the full model's own greedy ones.
         initial_mass: share of each row's weight inside its window at the start.
         dtype: of the frozen language model while training.
         cache_teacher: compute the teacher's logits once and keep them on disk; saves two fifths of
@@ -37,6 +43,8 @@ class TrainSettings:
     """
 
     retention_ratios: tuple[float, ...] = (0.1,)
+    retention_range: tuple[float, float] | None = None
+    draw: Literal["sample", "batch"] = "sample"
     method: Method = "competing"
     windows: WindowKind = "2d"
     position_code: PositionCode = "sinusoidal_2d"
@@ -49,8 +57,11 @@ class TrainSettings:
     beta_learning_rate: float = 1e-2
     warmup_share: float = 0.03
     entropy_weight: float = 0.0
+    entropy_ramp: tuple[float, float] = (0.5, 0.8)
     column_weight: float = 0.3
     clip: float = 1e-2
+    clip_by: Literal["norm", "value"] = "norm"
+    answers: Literal["data", "teacher"] = "data"
     initial_mass: float = 0.7
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     cache_teacher: bool = False
@@ -60,6 +71,15 @@ class TrainSettings:
         _require(bool(self.retention_ratios), "retention needs at least one ratio")
         for ratio in self.retention_ratios:
             _require(0 < ratio < 1, f"retention must be between 0 and 1, not {ratio}")
+        if self.retention_range is not None:
+            low, high = self.retention_range
+            _require(
+                0 < low < high < 1, f"retention range must rise within 0 and 1, not {low}:{high}"
+            )
+        start, full = self.entropy_ramp
+        _require(
+            0 <= start <= full <= 1, f"entropy_ramp must rise within 0 and 1, not {start} to {full}"
+        )
         for name in ("key_dim", "steps", "batch_size"):
             _at_least_one(name, getattr(self, name))
         for name in ("learning_rate", "beta_learning_rate"):
@@ -74,7 +94,11 @@ class TrainSettings:
 
     def record(self) -> dict[str, Any]:
         """The settings as JSON holds them."""
-        return {**asdict(self), "retention_ratios": list(self.retention_ratios)}
+        fields = asdict(self)
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in fields.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -91,6 +115,11 @@ class TrainJob:
         threads: CPU threads; 0 for torch's own choice.
         save_every: steps between checkpoints.
         resume: go on from the checkpoint in `out`.
+        micro_batch: dialogues that go through the model at once, gradients adding up to the batch;
+            0 for all of a process's share. Changes the result by rounding alone.
+        gradient_checkpointing: compute the language model's layers twice to hold fewer of their
+            activations.
+        tensorboard: folder for TensorBoard's event files, None for none.
     """
 
     model_dir: Path
@@ -102,11 +131,16 @@ class TrainJob:
     threads: int = 0
     save_every: int = 100
     resume: bool = False
+    micro_batch: int = 0
+    gradient_checkpointing: bool = False
+    tensorboard: Path | None = None
     settings: TrainSettings = field(default_factory=TrainSettings)
 
     def __post_init__(self) -> None:
         _at_least_one("save_every", self.save_every)
-        _require(self.threads >= 0, f"threads must not be negative, not {self.threads}")
+        for name in ("threads", "micro_batch"):
+            value = getattr(self, name)
+            _require(value >= 0, f"{name} must not be negative, not {value}")
 
     @property
     def features_dir(self) -> Path:

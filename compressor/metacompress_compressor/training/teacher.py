@@ -37,9 +37,9 @@ class CachedTeacher:
 
 
 @torch.no_grad()
-def teacher_logits(adapter: Adapter, batch: DialogueBatch, visual: Tensor) -> Tensor:
-    """The frozen model's own logits, given all visual tokens `[B, N, D]`."""
-    everything = Placement.contiguous(visual.shape[1])
+def teacher_logits(adapter: Adapter, batch: DialogueBatch, visual: Sequence[Tensor]) -> Tensor:
+    """The frozen model's own logits, given all visual tokens, `[N, D]` of each picture."""
+    everything = [Placement.contiguous(len(tokens)) for tokens in visual]
     return adapter.answer_logits(batch, visual, everything)
 
 
@@ -70,7 +70,8 @@ def cached_teacher(
         order = sorted(range(len(corpus)), key=lambda i: len(corpus.encoded[i].token_ids))
         for start in range(0, len(order), _DIALOGUES_AT_ONCE):
             indices = order[start : start + _DIALOGUES_AT_ONCE]
-            batch, visual = corpus.batch(indices, adapter.device)
+            batch = corpus.text(indices, adapter.device)
+            visual = [corpus.visual(index, adapter.device) for index in indices]
             found = teacher_logits(adapter, batch, visual).cpu()
             sizes = [edges[i + 1] - edges[i] for i in indices]
             for index, rows in zip(indices, torch.split(found, sizes), strict=True):
@@ -85,7 +86,7 @@ def cached_teacher(
 
 def _key(adapter: Adapter, corpus: Corpus) -> str:
     digest = hashlib.sha256(checkpoint_digest(adapter.model_dir).encode())
-    digest.update(json.dumps([str(adapter.model.dtype), corpus.features_key]).encode())
+    digest.update(json.dumps([str(adapter.model.dtype), corpus.features.key]).encode())
     for encoded, row in zip(corpus.encoded, corpus.image_rows, strict=True):
         digest.update(json.dumps([encoded.token_ids, encoded.answer_indices, row]).encode())
     return digest.hexdigest()[:32]

@@ -13,6 +13,7 @@ from metacompress_compressor.training.checkpoint import CheckpointMismatch
 from metacompress_compressor.training.console import RunConsole
 from metacompress_compressor.training.loop import Trainer
 from metacompress_compressor.training.run import run_training
+from metacompress_compressor.training.team import Team
 
 
 def job(tiny_llava, dialogue_folder, out, *options):
@@ -27,7 +28,7 @@ def job(tiny_llava, dialogue_folder, out, *options):
 def train(tiny_llava, dialogue_folder):
     def run(out, *options):
         args = job(tiny_llava, dialogue_folder, out, *options)
-        return run_training(cli.job_from(args), RunConsole())
+        return run_training(cli.job_from(args), Team("cpu"), RunConsole())
 
     return run
 

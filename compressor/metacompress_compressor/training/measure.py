@@ -1,0 +1,44 @@
+"""Accuracy of a finished mapping at every budget that it was trained for."""
+
+from typing import Any
+
+from metacompress_compressor.adapters import load_adapter
+from metacompress_compressor.evaluation import Method, evaluate
+from metacompress_compressor.mapping import TokenMapping
+from metacompress_compressor.reductions import AvgPool2d, Full, Mapped, Sample
+
+from .console import RunConsole
+from .dialogues import data_digest
+from .prepare import make_corpus, read_data
+from .settings import TrainJob
+from .team import Team
+
+
+def measure(
+    job: TrainJob, mapping: TokenMapping, team: Team, console: RunConsole
+) -> dict[str, Any]:
+    """Accuracy beside plain baselines on `job.eval_data`, in float32 as on a CPU server.
+
+    Raises:
+        DataError: the dialogues cannot be used.
+    """
+    adapter = load_adapter(job.model_dir, device=str(team.device))
+    corpus = make_corpus(job, read_data(job.eval_data, adapter, console), adapter, console)
+    methods: list[Method] = [Full(), Sample(), AvgPool2d(), Mapped(mapping)]
+    tables = []
+    for ratio in job.settings.retention_ratios:
+        with console.progress(f"accuracy at {ratio}") as on_progress:
+            tables.append(
+                evaluate(
+                    adapter,
+                    corpus,
+                    methods,
+                    ratio,
+                    job.settings.positions,
+                    windows=mapping.windows,
+                    on_progress=on_progress,
+                )
+            )
+        for name, result in tables[-1]["methods"].items():
+            console.note(f"{name}: {result['accuracy']:.3f} on {result['visual_tokens']} tokens")
+    return {"data_digest": data_digest(corpus.dialogues), "budgets": tables}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes the virtual environment and installs the pinned requirements: deploy/install.sh [dev]
+# Makes the virtual environment and installs the pinned requirements: deploy/install.sh [pins|serve|dev]
 #
-# Without an argument: what serving needs. With `dev`: the tools of `make check` and `make test` too.
+# `serve`, the default: what serving needs. `pins`: the same without this project itself, for a layer of
+# the container image that stays. `dev`: the tools of `make check` and `make test` too.
 # VENV names the environment (default .venv), PYTHON the interpreter to make it with, and
 # DEVICE=cpu|cuda overrides the detection. A second run with unchanged requirements does nothing.
 set -euo pipefail
@@ -12,11 +13,11 @@ venv=${VENV:-.venv}
 device=${DEVICE:-$(detect_device)}
 profile=${1:-serve}
 case $device in cpu | cuda) ;; *) fail "DEVICE must be cpu or cuda, not '$device'" ;; esac
-case $profile in serve | dev) ;; *) fail "usage: deploy/install.sh [dev]" ;; esac
+case $profile in pins | serve | dev) ;; *) fail "usage: deploy/install.sh [pins|serve|dev]" ;; esac
 
 [[ $(cat "$venv/.stamp-$profile" 2>/dev/null) != "$(stamp "$device")" ]] || exit 0
 
-if [[ $(cat "$venv/.stamp-serve" 2>/dev/null) != "$(stamp "$device")" ]]; then
+if [[ $(cat "$venv/.stamp-pins" 2>/dev/null) != "$(stamp "$device")" ]]; then
     python=$(find_python)
     say "1/4 making $venv with $python ($("$python" --version)) for the $device set"
     [[ ! -e $venv || -e $venv/.made-by-install ]] || fail "$venv exists and was not made by this script; move it away, or name another folder with VENV="
@@ -30,6 +31,9 @@ if [[ $(cat "$venv/.stamp-serve" 2>/dev/null) != "$(stamp "$device")" ]]; then
     fi
     say "3/4 installing the pinned serving set (deploy/requirements/$device.txt; minutes the first time)"
     install_pins "$venv" deploy/requirements/build.txt "deploy/requirements/$device.txt"
+    stamp "$device" >"$venv/.stamp-pins"
+fi
+if [[ $profile != pins && $(cat "$venv/.stamp-serve" 2>/dev/null) != "$(stamp "$device")" ]]; then
     say "4/4 installing this project"
     [[ $device == cuda ]] || install_local "$venv" ./deploy/cpu
     install_local "$venv" --editable .

@@ -4,17 +4,14 @@ import re
 from typing import Any
 
 from .errors import envelope
+from .intake.refusals import PICTURE_REFUSALS
 
 # What vLLM and our own checks inside it say, and what OpenAI calls it: code and parameter.
 _KNOWN = (
     (re.compile(r"The model `.*` does not exist"), "model_not_found", "model"),
     (re.compile(r"maximum (context|model) length"), "context_length_exceeded", "messages"),
     (re.compile(r"^At most \d+ image"), "too_many_images", "messages"),
-    (re.compile(r"^a picture in the request could not be read"), "invalid_image", "messages"),
-    (re.compile(r"does not hold valid base64$"), "invalid_base64_image", "messages"),
-    (re.compile(r"^a picture has too many pixels"), "image_too_large", "messages"),
-    (re.compile(r"^a picture could not be downloaded"), "failed_to_download_image", "messages"),
-    (re.compile(r"^this server takes pictures as"), "invalid_image_url", "messages"),
+    *((re.compile(f"^{text}$"), code, "messages") for code, text in PICTURE_REFUSALS.items()),
     (re.compile(r"^the prompt has \d+ picture placeholders"), "invalid_prompt", "messages"),
 )
 

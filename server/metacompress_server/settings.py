@@ -7,6 +7,7 @@ and hands the result down in `METACOMPRESS_SETTINGS`.
 
 import functools
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,9 @@ CONFIG = "METACOMPRESS_CONFIG"
 """Environment variable that names the YAML file."""
 
 UNCOMPRESSED = "none"
+
+# A name of several parts whose last one is a word: never an address in any spelling.
+_HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 
 
 class SettingsError(ValueError):
@@ -55,7 +59,12 @@ class ServerSettings(BaseSettings):
     session_disk_gib: float = Field(0.0, ge=0, description="disk below it; needs --state-dir")
     state_dir: Path | None = Field(None, description="folder for what shall survive a restart")
     max_sessions_per_tenant: int = Field(1000, ge=1, description="live sessions of one tenant")
+    max_images_per_session: int = Field(256, ge=1, description="different pictures in a session")
+    max_turns_per_session: int = Field(10_000, ge=1, description="requests in a session")
     max_files_per_tenant: int = Field(1000, ge=0, description="uploaded pictures of one tenant")
+    max_files_mib_per_tenant: float = Field(
+        1024.0, ge=0, description="size of all uploaded pictures of one tenant"
+    )
     file_ttl_s: float = Field(86_400.0, gt=0, description="life of an uploaded picture")
 
     api_keys_file: Path | None = Field(
@@ -84,6 +93,9 @@ class ServerSettings(BaseSettings):
     max_pixels: int = Field(40_000_000, ge=1, description="width x height of a picture")
     min_image_side: int = Field(4, ge=1, description="shortest side of a picture, in pixels")
     max_image_aspect: float = Field(50.0, ge=1, description="longer side over shorter side")
+    max_decoded_side: int = Field(
+        2048, ge=64, description="longer side to which a larger picture is scaled down"
+    )
     decode_workers: int = Field(2, ge=1, description="processes that decode pictures")
     decode_timeout_s: float = Field(10.0, gt=0, description="time to decode one picture")
     decode_memory_mib: int = Field(1024, ge=256, description="memory of one decoding process")
@@ -115,7 +127,7 @@ class ServerSettings(BaseSettings):
         if not isinstance(hosts, list | tuple):
             return hosts
         names = tuple(str(host).strip().lower() for host in hosts if str(host).strip())
-        wrong = [name for name in names if set(name) & set("*/:@ [")]
+        wrong = [name for name in names if not _HOST.fullmatch(name)]
         if wrong:
             raise ValueError(f"{wrong[0]!r} is no exact host name")
         return names

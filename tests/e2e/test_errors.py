@@ -60,7 +60,7 @@ def refused(answer: httpx.Response, status: int, code: str | None) -> dict[str, 
     ("broken", "code"),
     [
         (data(b"not a picture"), "invalid_image"),
-        (data(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"), "invalid_image"),
+        (data(b"<svg/>", "image/svg+xml"), "unsupported_image_media_type"),
         (data(b""), "invalid_image"),
         ("data:image/png;base64,@@@!", "invalid_base64_image"),
         ("data:image/png;base64,abc", "invalid_base64_image"),

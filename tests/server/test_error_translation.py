@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from metacompress_server.error_translation import translate
+from metacompress_server.intake.refusals import PICTURE_REFUSALS
 
 
 def vllm_error(message: str, code: int = 400, param: str | None = None) -> dict[str, Any]:
@@ -15,11 +16,7 @@ def vllm_error(message: str, code: int = 400, param: str | None = None) -> dict[
         (404, "The model `nope` does not exist.", "model_not_found", "model"),
         (400, "This model's maximum context length is 5 tokens.", "context_length_exceeded", None),
         (400, "At most 16 image(s) may be provided in one prompt.", "too_many_images", None),
-        (400, "a picture in the request could not be read: broken", "invalid_image", None),
-        (400, "a picture's data URL does not hold valid base64", "invalid_base64_image", None),
-        (400, "a picture has too many pixels", "image_too_large", None),
-        (400, "a picture could not be downloaded", "failed_to_download_image", None),
-        (400, "this server takes pictures as data: URLs", "invalid_image_url", None),
+        *((400, text, code, None) for code, text in PICTURE_REFUSALS.items()),
         (400, "the prompt has 2 picture placeholders for 1 pictures", "invalid_prompt", None),
         (400, "something else", None, "old"),
     ],

@@ -40,6 +40,9 @@ def test_every_bad_value_is_named_in_one_line() -> None:
         ({"compressor": "none", "retention": 0.1}, "--retention"),
         ({"allowed_image_hosts": "*.example.org"}, "exact host"),
         ({"allowed_image_hosts": "https://example.org"}, "exact host"),
+        ({"allowed_image_hosts": "127.0.0.1"}, "exact host"),
+        ({"allowed_image_hosts": "a.0x7f000001"}, "exact host"),
+        ({"allowed_image_hosts": "localhost"}, "exact host"),
         ({"allowed_image_hosts": 3}, "--allowed-image-hosts"),
     ],
 )

@@ -1,67 +1,71 @@
-"""How pictures get into the server: data URLs, and downloads only where a flag allows them.
+"""vLLM's media connector: every picture of every route comes through our intake, nothing else.
 
-One place for every route of vLLM's, chosen by `VLLM_MEDIA_CONNECTOR=metacompress`.
+Chosen by `VLLM_MEDIA_CONNECTOR=metacompress`.
 """
 
-import binascii
+import asyncio
 from typing import Any, NoReturn
 
-import aiohttp
-from PIL.Image import DecompressionBombError
 from vllm.exceptions import VLLMValidationError
 from vllm.multimodal.media import MEDIA_CONNECTOR_REGISTRY, MediaConnector
+from vllm.multimodal.media.base import MediaWithBytes
+from vllm.multimodal.media.image import ImageMediaIO
+
+from metacompress_server.intake import PictureRefused, the_intake
+from metacompress_server.picture_sources import UnknownHandle, resolve
+from metacompress_server.picture_tag import TAG, PictureTag
+from metacompress_server.tenants import current_tenant
 
 NAME = "metacompress"
 
-_FAILURES = (OSError, ValueError, NotImplementedError, aiohttp.ClientError, DecompressionBombError)
 
+class PictureConnector(MediaConnector):
+    """No method of vLLM's connector that opens or decodes anything is left in reach."""
 
-class GuardedMediaConnector(MediaConnector):
-    """vLLM's connector behind a check of the URL, with every failure said as the client's error.
+    async def load_from_url_async(self, url: str, media_io: Any, **_: Any) -> Any:
+        """The picture that `url` stands for, tagged with its tenant and detail.
 
-    Downloads need `--allowed-media-domains`, files `--allowed-local-media-path`; without them no
-    address that a client names is ever opened.
-    """
+        Raises:
+            VLLMValidationError: for whatever is wrong with it; answered with status 400.
+        """
+        if not isinstance(media_io, ImageMediaIO):
+            _refuse()
+        intake = the_intake()
+        try:
+            source = resolve(url)
+            image, content = await intake.open(source.source)
+        except UnknownHandle as unknown:
+            raise VLLMValidationError(str(PictureRefused("invalid_image_url"))) from unknown
+        except PictureRefused as refused:
+            raise VLLMValidationError(refused.message) from None
+        image.info[TAG] = PictureTag(current_tenant().cache_salt, source.detail)
+        return MediaWithBytes(image, content, intake.identity())
 
     def load_from_url(self, url: str, media_io: Any, **options: Any) -> Any:
-        """As vLLM's. Raises VLLMValidationError for whatever is wrong with the picture."""
-        self._check(url)
-        try:
-            return super().load_from_url(url, media_io, **options)
-        except _FAILURES as error:
-            _refuse(url, error)
+        """As `load_from_url_async`, for callers without an event loop."""
+        return asyncio.run(self.load_from_url_async(url, media_io, **options))
 
-    async def load_from_url_async(self, url: str, media_io: Any, **options: Any) -> Any:
-        """As `load_from_url`."""
-        self._check(url)
-        try:
-            return await super().load_from_url_async(url, media_io, **options)
-        except _FAILURES as error:
-            _refuse(url, error)
+    def fetch_image_embedding(self, data: str) -> NoReturn:
+        """Ready-made embeddings are refused unread."""
+        _refuse()
 
-    def _check(self, url: str) -> None:
-        schemes = ["data:"]
-        if self.allowed_media_domains:
-            schemes += ["https:", "http:"]
-        if self.allowed_local_media_path:
-            schemes += ["file:"]
-        if not url.lower().startswith(tuple(schemes)):
-            raise VLLMValidationError(f"this server takes pictures as {' or '.join(schemes)} URLs")
+    async def fetch_image_embedding_async(self, data: str) -> NoReturn:
+        """Ready-made embeddings are refused unread."""
+        _refuse()
+
+    def fetch_audio_embedding(self, data: str) -> NoReturn:
+        """Ready-made embeddings are refused unread."""
+        _refuse()
+
+    async def fetch_audio_embedding_async(self, data: str) -> NoReturn:
+        """Ready-made embeddings are refused unread."""
+        _refuse()
 
 
 def register_media_connector() -> None:
     """Make the connector known to vLLM under its name."""
-    MEDIA_CONNECTOR_REGISTRY.register(NAME)(GuardedMediaConnector)
+    MEDIA_CONNECTOR_REGISTRY.register(NAME)(PictureConnector)
 
 
-def _refuse(url: str, error: Exception) -> NoReturn:
-    """Raise what `error` means for the client; nothing of its own words."""
-    if isinstance(error, DecompressionBombError) or "exceed the maximum" in str(error):
-        raise VLLMValidationError("a picture has too many pixels") from error
-    if isinstance(error, binascii.Error | NotImplementedError) or "data URL" in str(error):
-        raise VLLMValidationError("a picture's data URL does not hold valid base64") from error
-    if url[:5].lower() != "data:" and isinstance(error, OSError | aiohttp.ClientError):
-        raise VLLMValidationError("a picture could not be downloaded") from error
-    raise VLLMValidationError(
-        "a picture in the request could not be read: broken, or not a picture"
-    ) from error
+def _refuse() -> NoReturn:
+    raise VLLMValidationError("this server takes pictures, and no other media or embeddings")

@@ -25,6 +25,7 @@ class ImageMetrics:
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._plan = plan
+        self._model_name = model_name
         self._seen = PictureTotals()
         registry = registry or REGISTRY
         images = Counter(
@@ -46,7 +47,7 @@ class ImageMetrics:
             ["model_name"],
             registry=registry,
         )
-        info = Gauge(
+        self._info = Gauge(
             "metacompress_build_info",
             "1, with version and compressor as labels.",
             ["model_name", "version", "compressor", "ratio"],
@@ -56,22 +57,37 @@ class ImageMetrics:
         self._images = {result: images.labels(model_name, result) for result in _RESULTS}
         self._tokens = {stage: tokens.labels(model_name, stage) for stage in _STAGES}
         self._runs = runs.labels(model_name)
-        info.labels(model_name, version("metacompress"), *_describe(plan)).set(1)
+        self._set_info(plan, 1)
 
-    def update(self, totals: PictureTotals) -> None:
-        """Bring the counters up to the engine's totals; totals older than the last are no news."""
+    def update(self, totals: PictureTotals, plan: CompressionPlan | None) -> None:
+        """Bring the counters up to the engine's totals; totals older than the last are no news.
+
+        Args:
+            totals: since the engine started.
+            plan: of the compressor in use.
+        """
+        self._show(plan)
         if any(new < old for new, old in zip(astuple(totals), astuple(self._seen), strict=True)):
             return
         seen, self._seen = self._seen, totals
         runs = totals.tower_runs - seen.tower_runs
         kept = totals.kept_tokens - seen.kept_tokens
         pictures = totals.pictures - seen.pictures
-        plan = self._plan
         self._images["bypassed" if plan is None or plan.bypass else "compressed"].inc(runs)
         self._images["reused"].inc(totals.reused - seen.reused)
         self._runs.inc(runs)
         self._tokens["kept"].inc(kept)
         self._tokens["original"].inc(kept if plan is None else pictures * plan.num_visual_tokens)
+
+    def _show(self, plan: CompressionPlan | None) -> None:
+        """After a reload another compressor has the 1."""
+        if plan is not self._plan:
+            self._set_info(self._plan, 0)
+            self._set_info(plan, 1)
+            self._plan = plan
+
+    def _set_info(self, plan: CompressionPlan | None, value: int) -> None:
+        self._info.labels(self._model_name, version("metacompress"), *_describe(plan)).set(value)
 
     def reject(self, num_images: int) -> None:
         """A refused request had this many pictures."""

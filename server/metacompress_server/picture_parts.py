@@ -8,6 +8,8 @@ URL if the client likes, and `{"type": "file", "file": {"file_id"}}`. Responses:
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from pydantic import ValidationError
+
 from .errors import RequestError
 from .picture_sources import PictureSource, hand_out
 
@@ -38,9 +40,22 @@ async def _message(message: Any, read_file: ReadFile, where: str) -> Any:
     if content is None or isinstance(content, str):
         return message
     parts = [
-        await _part(part, read_file, f"{where}.content[{j}]") for j, part in enumerate(content)
+        await _part(part, read_file, f"{where}.content[{j}]")
+        for j, part in enumerate(_parts(content, where))
     ]
     return {**message, "content": parts}
+
+
+def _parts(content: Any, where: str) -> list[Any]:
+    """What vLLM could not tell when it parsed the request, it tells only when it is read."""
+    try:
+        return list(content)
+    except (TypeError, ValidationError) as error:
+        raise RequestError(
+            "content is text or a list of parts: text, image_url or file",
+            param=f"{where}.content",
+            code="invalid_value",
+        ) from error
 
 
 async def _part(part: Any, read_file: ReadFile, where: str) -> Any:

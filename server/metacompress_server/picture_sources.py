@@ -50,6 +50,11 @@ def hand_out(source: PictureSource) -> str:
     return handle
 
 
+def handed_out() -> list[PictureSource]:
+    """This request's pictures so far, in their order."""
+    return list((_SOURCES.get() or {}).values())
+
+
 def resolve(url: str) -> PictureSource:
     """What a URL stands for: a handle's source, any other URL itself.
 

@@ -39,9 +39,9 @@ def test_everything_is_there_and_zero_at_the_start() -> None:
 def test_counters_follow_the_engines_totals() -> None:
     registry = CollectorRegistry()
     metrics = ImageMetrics("m", PLAN, registry)
-    metrics.update(PictureTotals(pictures=2, kept_tokens=12, tower_runs=2, reused=0))
-    metrics.update(PictureTotals(pictures=3, kept_tokens=18, tower_runs=2, reused=1))
-    metrics.update(PictureTotals(pictures=3, kept_tokens=18, tower_runs=2, reused=1))
+    metrics.update(PictureTotals(pictures=2, kept_tokens=12, tower_runs=2, reused=0), PLAN)
+    metrics.update(PictureTotals(pictures=3, kept_tokens=18, tower_runs=2, reused=1), PLAN)
+    metrics.update(PictureTotals(pictures=3, kept_tokens=18, tower_runs=2, reused=1), PLAN)
     metrics.reject(4)
     counts = {"compressed": 2.0, "reused": 1.0, "bypassed": 0.0, "rejected": 4.0}
     assert images(registry) == counts
@@ -51,8 +51,8 @@ def test_counters_follow_the_engines_totals() -> None:
 def test_totals_that_arrive_late_change_nothing() -> None:
     registry = CollectorRegistry()
     metrics = ImageMetrics("m", PLAN, registry)
-    metrics.update(PictureTotals(pictures=3, kept_tokens=18, tower_runs=2, reused=1))
-    metrics.update(PictureTotals(pictures=2, kept_tokens=12, tower_runs=2, reused=0))
+    metrics.update(PictureTotals(pictures=3, kept_tokens=18, tower_runs=2, reused=1), PLAN)
+    metrics.update(PictureTotals(pictures=2, kept_tokens=12, tower_runs=2, reused=0), PLAN)
     assert tokens(registry) == (192.0, 18.0)
     assert images(registry)["reused"] == 1.0
 
@@ -60,7 +60,7 @@ def test_totals_that_arrive_late_change_nothing() -> None:
 def test_without_a_compressor_pictures_are_bypassed_and_nothing_is_saved() -> None:
     registry = CollectorRegistry()
     metrics = ImageMetrics("m", None, registry)
-    metrics.update(PictureTotals(pictures=1, kept_tokens=64, tower_runs=1, reused=0))
+    metrics.update(PictureTotals(pictures=1, kept_tokens=64, tower_runs=1, reused=0), None)
     assert images(registry)["bypassed"] == 1.0
     assert tokens(registry) == (64.0, 64.0)
 
@@ -73,3 +73,13 @@ def test_build_info_names_version_compressor_and_ratio() -> None:
     assert sample.value == 1.0
     assert sample.labels["compressor"] == "0123456789ab"
     assert sample.labels["ratio"] == "0.0938"
+
+
+def test_after_a_reload_another_compressor_has_the_one() -> None:
+    registry = CollectorRegistry()
+    metrics = ImageMetrics("m", PLAN, registry)
+    other = CompressionPlan(64, False, {"auto": SIX}, "fedcba9876543210")
+    metrics.update(PictureTotals(), other)
+    (family,) = [f for f in registry.collect() if f.name == "metacompress_build_info"]
+    values = {sample.labels["compressor"]: sample.value for sample in family.samples}
+    assert values == {"0123456789ab": 0.0, "fedcba987654": 1.0}

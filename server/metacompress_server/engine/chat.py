@@ -17,6 +17,7 @@ from metacompress_server.messages import (
     refuse_client_identities,
     refuse_unknown_parts,
 )
+from metacompress_server.usage import ImageUsage
 
 from .pictures import PictureDesk
 from .turns import RequestTurn, TurnDesk
@@ -70,7 +71,8 @@ class CompressingChat(OpenAIServingChat):
         if isinstance(answer, ErrorResponse):
             return answer
         if isinstance(answer, ChatCompletionResponse):
-            answer.usage = UsageInfo(**await self._with_savings(answer.usage.model_dump(), turn))
+            savings = await self.turns.finish(turn)
+            answer.usage = UsageInfo(**_with_savings(answer.usage.model_dump(), savings))
             return answer
         return self._stream(answer, turn)
 
@@ -92,7 +94,10 @@ class CompressingChat(OpenAIServingChat):
     ) -> AsyncGenerator[str, None]:
         """As vLLM; the first token is timed."""
         outputs = self.turns.timed(result_generator, request.metacompress_turn)
-        return super().chat_completion_stream_generator(request, outputs, *rest, **more)
+        events: AsyncGenerator[str, None] = super().chat_completion_stream_generator(
+            request, outputs, *rest, **more
+        )
+        return events
 
     async def chat_completion_full_generator(
         self, request: "ChatCompletionRequest", result_generator: Outputs, *rest: Any, **more: Any
@@ -109,18 +114,19 @@ class CompressingChat(OpenAIServingChat):
             async for event in events:
                 if '"choices":[]' in event and '"usage"' in event:
                     chunk = json.loads(event.removeprefix("data: "))
-                    chunk["usage"] = await self._with_savings(chunk["usage"], turn)
+                    chunk["usage"] = _with_savings(chunk["usage"], await self.turns.finish(turn))
                     event = f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+                elif event.startswith(_LAST_EVENT):
+                    await self.turns.finish(turn)
                 yield event
 
-    async def _with_savings(self, usage: dict[str, Any], turn: RequestTurn) -> dict[str, Any]:
-        """vLLM's `usage` with ours in it; the session notes what the turn found in the caches."""
-        pictures = [picture.tokens_kept for picture in turn.pictures]
-        savings = await self.desk.usage(turn.ticket, pictures)
-        usage["metacompress"] = savings.as_field()
-        details = usage.get("prompt_tokens_details")
-        if details is not None:
-            details["image_tokens"] = savings.image_tokens
-        cached = None if details is None else details.get("cached_tokens")
-        await self.turns.finish(turn, usage["prompt_tokens"], cached, savings.images_reused)
-        return usage
+
+_LAST_EVENT = "data: [DONE]"
+
+
+def _with_savings(usage: dict[str, Any], savings: ImageUsage) -> dict[str, Any]:
+    """vLLM's `usage` with ours in it."""
+    details = usage.get("prompt_tokens_details")
+    if details is not None:
+        details["image_tokens"] = savings.image_tokens
+    return {**usage, "metacompress": savings.as_field()}

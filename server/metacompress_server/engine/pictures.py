@@ -1,6 +1,7 @@
 """What the HTTP process knows of pictures: the plan, the limits, and the engine's count of them."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from metacompress_server.engine_calls import EngineCalls
@@ -18,7 +19,7 @@ from .executor import REPORT
 class PictureDesk:
     """One per server.
 
-    plan: None where pictures are served uncompressed.
+    plan_in_use: gives the plan for new pictures, None where they are served uncompressed.
     placeholder: the tokenizer's picture token, None where it is not known.
     leads: whether this is the first of the server's HTTP processes, the one that keeps the metrics.
     """
@@ -27,14 +28,20 @@ class PictureDesk:
     metrics: ImageMetrics
     sessions: SessionDesk
     files: FileStore
-    plan: CompressionPlan | None
+    plan_in_use: Callable[[], CompressionPlan | None]
     placeholder: str | None
     max_positions: int
     leads: bool
 
+    @property
+    def plan(self) -> CompressionPlan | None:
+        """Of the compressor in use; another one after a reload."""
+        return self.plan_in_use()
+
     def original_tokens(self, num_tokens: int) -> int:
         """Visual tokens that a picture of `num_tokens` placeholders has without compression."""
-        return num_tokens if self.plan is None else self.plan.num_visual_tokens
+        plan = self.plan
+        return num_tokens if plan is None else plan.num_visual_tokens
 
     def room_for_answer(self, num_tokens: int, pictures: list[int]) -> int:
         """Tokens that an answer may have before the model's positions end (at least 1).
@@ -43,7 +50,8 @@ class PictureDesk:
             num_tokens: of the prompt.
             pictures: placeholders of each picture.
         """
-        used = num_tokens if self.plan is None else self.plan.num_positions(num_tokens, pictures)
+        plan = self.plan
+        used = num_tokens if plan is None else plan.num_positions(num_tokens, pictures)
         return max(1, self.max_positions - used)
 
     async def usage(self, ticket: str, pictures: list[int]) -> ImageUsage:
@@ -70,7 +78,7 @@ class PictureDesk:
             return None
         totals, encoded = merge_reports(reports)
         if self.leads:
-            self.metrics.update(totals)
+            self.metrics.update(totals, self.plan)
         return encoded
 
     async def refresh(self) -> None:

@@ -8,6 +8,8 @@ between two steps of the engine, in its own thread: no locks are needed, and not
 from collections.abc import Callable
 from typing import Any
 
+from metacompress_server.engine_calls import KNOWN_CALLS
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
@@ -24,3 +26,11 @@ def register(name: str, function: Callable[..., Any]) -> None:
 def registered(method: object) -> Callable[..., Any] | None:
     """The function that answers `method`, None where the workers have to."""
     return _FUNCTIONS.get(method) if isinstance(method, str) else None
+
+
+def known_calls() -> list[str]:
+    """Every name that is answered here, in order."""
+    return sorted(_FUNCTIONS)
+
+
+register(KNOWN_CALLS, known_calls)

@@ -1,0 +1,177 @@
+"""One request from its arrival to its last token: its session, its pictures, its first token."""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from metacompress_server.errors import RequestError
+from metacompress_server.picture_parts import with_handles
+from metacompress_server.picture_sources import begin_pictures, handed_out
+from metacompress_server.session_ids import SESSION_HEADER, scoped_session_id, session_id_of
+from metacompress_server.session_records import SessionPicture
+from metacompress_server.tenants import Tenant, current_tenant
+from metacompress_server.usage import ImageUsage
+
+from .executor import TICKET
+
+if TYPE_CHECKING:
+    from fastapi import Request
+
+    from .pictures import PictureDesk
+
+SESSION_STATE = "metacompress_session_id"
+"""Where a request's state keeps the id for the answer's header."""
+
+KV_SESSION = "metacompress_session"
+"""Key in `kv_transfer_params`: whose the request's KV is."""
+
+
+@dataclass
+class RequestTurn:
+    """What is known of a request.
+
+    session_id: the client's, None without one.
+    ticket: under which the engine counts its pictures.
+    arrived: by the monotonic clock.
+    later: whether the dialogue has turns before this one.
+    pictures: in the order of the prompt, known once it is rendered.
+    prompt_tokens, cached_tokens: known with the first token.
+    savings: known with the last.
+    """
+
+    tenant: Tenant
+    session_id: str | None
+    later: bool
+    ticket: str = field(default_factory=lambda: uuid.uuid4().hex)
+    arrived: float = field(default_factory=time.monotonic)
+    pictures: Sequence[SessionPicture] = ()
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    savings: ImageUsage | None = None
+
+
+class TurnDesk:
+    """What chat and responses do alike. `messages` is the request's name for its list."""
+
+    def __init__(self, pictures: "PictureDesk", messages: str) -> None:
+        self._pictures = pictures
+        self._messages = messages
+
+    async def arrive(self, request: Any, raw_request: "Request | None") -> RequestTurn:
+        """Find the session, replace each picture by a handle, and tell the engine whose it is.
+
+        Raises:
+            RequestError: two sessions, a file that is not there, a part that makes no sense.
+        """
+        tenant = current_tenant()
+        session_id = session_id_of(_named(request, raw_request))
+        messages = getattr(request, self._messages)
+        turn = RequestTurn(tenant, session_id, later=_has_answer(messages))
+        begin_pictures()
+        if not isinstance(messages, str):
+            setattr(request, self._messages, await self._with_handles(tenant, messages))
+        request.cache_salt = tenant.cache_salt
+        request.session_id = request.kv_transfer_params = None
+        if session_id is not None:
+            scoped = scoped_session_id(tenant, session_id)
+            request.session_id = scoped
+            request.kv_transfer_params = {KV_SESSION: scoped}
+            if raw_request is not None:
+                setattr(raw_request.state, SESSION_STATE, session_id)
+        request.vllm_xargs = {**(request.vllm_xargs or {}), TICKET: turn.ticket}
+        request.metacompress_turn = turn
+        return turn
+
+    async def rendered(self, turn: RequestTurn, prompt: Any) -> list[int]:
+        """Note the pictures of the prompt, and the turn in its session.
+
+        Returns:
+            Placeholders of each picture.
+
+        Raises:
+            RequestError: the session is full.
+        """
+        spans = [span.length for span in prompt.get("mm_placeholders", {}).get("image", [])]
+        identities = prompt.get("mm_hashes", {}).get("image", [])
+        details = [source.detail or "auto" for source in handed_out()]
+        turn.pictures = [
+            SessionPicture(identity, detail, self._pictures.original_tokens(length), length)
+            for identity, detail, length in zip(identities, details, spans, strict=True)
+        ]
+        if turn.session_id is not None:
+            noted = await self._pictures.sessions.begin_turn(
+                turn.tenant, turn.session_id, turn.pictures
+            )
+            turn.later |= noted.number > 1
+        return spans
+
+    async def timed(
+        self, outputs: AsyncGenerator[Any, None], turn: RequestTurn
+    ) -> AsyncGenerator[Any, None]:
+        """The same outputs; notes when the first token was there, and what was found cached.
+
+        An answer that is not streamed comes in one piece, with the engine's own measure in it.
+        """
+        handed_over = time.monotonic()
+        first = True
+        async with aclosing(outputs):
+            async for output in outputs:
+                if first:
+                    first = False
+                    turn.prompt_tokens = len(output.prompt_token_ids or ())
+                    turn.cached_tokens = output.num_cached_tokens or 0
+                    if output.metrics is not None:
+                        waited = handed_over - turn.arrived + output.metrics.first_token_latency
+                        self._pictures.sessions.metrics.first_token(turn.later, waited)
+                yield output
+
+    async def finish(self, turn: RequestTurn) -> ImageUsage:
+        """What compression saved on a request that has its answer; noted in its session, once."""
+        if turn.savings is None:
+            pictures = [picture.tokens_kept for picture in turn.pictures]
+            turn.savings = await self._pictures.usage(turn.ticket, pictures)
+            if turn.session_id is not None:
+                await self._pictures.sessions.store.finish_turn(
+                    turn.tenant.name,
+                    turn.session_id,
+                    turn.prompt_tokens,
+                    turn.cached_tokens,
+                    turn.savings.images_reused or 0,
+                )
+        return turn.savings
+
+    async def _with_handles(self, tenant: Tenant, messages: list[Any]) -> list[Any]:
+        async def read_file(file_id: str) -> bytes:
+            content = await self._pictures.files.read(tenant.name, file_id)
+            self._pictures.sessions.metrics.upload_avoided()
+            return content
+
+        return await with_handles(messages, read_file, self._messages)
+
+
+def _named(request: Any, raw_request: "Request | None") -> dict[str, str | None]:
+    """Every place where a request may name its session; later ones are blamed for a conflict."""
+    return {
+        SESSION_HEADER: None if raw_request is None else raw_request.headers.get(SESSION_HEADER),
+        "session_id": request.session_id,
+        "prompt_cache_key": _cache_key(request),
+    }
+
+
+def _cache_key(request: Any) -> str | None:
+    key = getattr(request, "prompt_cache_key", None)
+    if key is None or isinstance(key, str):
+        return key
+    raise RequestError(
+        "prompt_cache_key is a string", param="prompt_cache_key", code="invalid_value"
+    )
+
+
+def _has_answer(messages: Any) -> bool:
+    """Whether the assistant has spoken before."""
+    return not isinstance(messages, str) and any(
+        isinstance(message, dict) and message.get("role") == "assistant" for message in messages
+    )

@@ -1,4 +1,4 @@
-"""A tiny random LLaVA-1.5 checkpoint and a few dialogues, made from nothing."""
+"""Tiny random LLaVA-1.5 and LLaVA-NeXT checkpoints and a few dialogues, made from nothing."""
 
 import json
 import random
@@ -13,6 +13,10 @@ from transformers import (
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextImageProcessor,
+    LlavaNextProcessor,
     LlavaProcessor,
     PreTrainedTokenizerFast,
 )
@@ -42,9 +46,9 @@ def byte_tokenizer():
     )
 
 
-def tiny_config(vocab_size):
-    return LlavaConfig(
-        vision_config=CLIPVisionConfig(
+def tiny_parts(vocab_size):
+    return {
+        "vision_config": CLIPVisionConfig(
             hidden_size=16,
             intermediate_size=32,
             num_hidden_layers=2,
@@ -52,7 +56,7 @@ def tiny_config(vocab_size):
             image_size=32,
             patch_size=8,
         ),
-        text_config=LlamaConfig(
+        "text_config": LlamaConfig(
             vocab_size=vocab_size,
             hidden_size=32,
             intermediate_size=48,
@@ -62,9 +66,9 @@ def tiny_config(vocab_size):
             max_position_embeddings=512,
             initializer_range=0.2,
         ),
-        image_token_index=SPECIAL.index("<image>"),
-        image_seq_length=16,
-    )
+        "image_token_index": SPECIAL.index("<image>"),
+        "image_seq_length": 16,
+    }
 
 
 @pytest.fixture(scope="session")
@@ -73,10 +77,34 @@ def tiny_llava(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny-llava")
     torch.manual_seed(0)
     tokenizer = byte_tokenizer()
-    LlavaForConditionalGeneration(tiny_config(len(tokenizer))).save_pretrained(folder)
+    LlavaForConditionalGeneration(LlavaConfig(**tiny_parts(len(tokenizer)))).save_pretrained(folder)
     side = {"height": 32, "width": 32}
     LlavaProcessor(
         image_processor=CLIPImageProcessor(size=side, crop_size=side, do_center_crop=False),
+        tokenizer=tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        image_token="<image>",
+        num_additional_image_tokens=1,
+        chat_template=TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llava_next(tmp_path_factory):
+    """Folder of a random LLaVA-NeXT: tiles of 32 x 32 pixels and 4 x 4 tokens, up to 2 x 2."""
+    folder = tmp_path_factory.mktemp("tiny-llava-next")
+    torch.manual_seed(0)
+    tokenizer = byte_tokenizer()
+    pinpoints = [[32, 64], [64, 32], [64, 64], [96, 32]]
+    config = LlavaNextConfig(**tiny_parts(len(tokenizer)), image_grid_pinpoints=pinpoints)
+    LlavaNextForConditionalGeneration(config).save_pretrained(folder)
+    side = {"height": 32, "width": 32}
+    LlavaNextProcessor(
+        image_processor=LlavaNextImageProcessor(
+            size={"shortest_edge": 32}, crop_size=side, image_grid_pinpoints=pinpoints
+        ),
         tokenizer=tokenizer,
         patch_size=8,
         vision_feature_select_strategy="default",

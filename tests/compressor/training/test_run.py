@@ -1,6 +1,5 @@
 """Whole runs on a tiny random model: they learn, stop, resume bit for bit, record themselves."""
 
-import argparse
 import json
 import signal
 
@@ -10,35 +9,11 @@ import torch
 from metacompress_compressor.artifact import load_artifact, verify_against_model
 from metacompress_compressor.training import cli
 from metacompress_compressor.training.checkpoint import CheckpointMismatch
-from metacompress_compressor.training.console import RunConsole
 from metacompress_compressor.training.loop import Trainer
-from metacompress_compressor.training.run import run_training
-from metacompress_compressor.training.team import Team
-
-
-def job(tiny_llava, dialogue_folder, out, *options):
-    parser = argparse.ArgumentParser()
-    cli.add_arguments(parser)
-    where = ["--model", str(tiny_llava), "--data", str(dialogue_folder), "--out", str(out)]
-    small = ["--retention", "0.25", "--batch-size", "4", "--key-dim", "8", "--steps", "6"]
-    return parser.parse_args([*where, *small, *options])
-
-
-@pytest.fixture
-def train(tiny_llava, dialogue_folder):
-    def run(out, *options):
-        args = job(tiny_llava, dialogue_folder, out, *options)
-        return run_training(cli.job_from(args), Team("cpu"), RunConsole())
-
-    return run
 
 
 def weights(out):
     return load_artifact(out).mapping.state_dict()
-
-
-def history(out):
-    return torch.load(out / "checkpoint.pt", weights_only=True)["history"]
 
 
 def assert_same_bits(first, second):
@@ -61,7 +36,7 @@ def stop_after(monkeypatch, steps):
 @pytest.mark.parametrize("method", ["row_softmax", "competing"])
 @pytest.mark.parametrize("windows", ["1d", "2d"])
 @pytest.mark.parametrize("positions", ["kept", "contiguous"])
-def test_learns_to_imitate_the_full_model(train, tmp_path, method, windows, positions):
+def test_learns_to_imitate_the_full_model(train, history, tmp_path, method, windows, positions):
     form = ["--method", method, "--windows", windows, "--positions", positions]
     whole = ["--batch-size", "10", "--steps", "40", "--lr", "0.01", "--column-weight", "0"]
     train(tmp_path, *form, *whole, "--dtype", "float32", "--initial-mass", "0.5")
@@ -97,7 +72,7 @@ def test_same_seed_same_bits_other_seed_other_bits(train, tmp_path):
     assert not torch.equal(weights(tmp_path / "a")["beta"], weights(tmp_path / "c")["beta"])
 
 
-def test_a_cached_teacher_teaches_the_same(train, tmp_path):
+def test_a_cached_teacher_teaches_the_same(train, history, tmp_path):
     options = ["--dtype", "float32", "--cache-dir", str(tmp_path / "cache")]
     train(tmp_path / "fresh", *options)
     train(tmp_path / "cached", *options, "--cache-teacher")
@@ -109,7 +84,7 @@ def test_a_cached_teacher_teaches_the_same(train, tmp_path):
 @pytest.mark.parametrize("teacher", [[], ["--cache-teacher"]])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
-    train, tmp_path, monkeypatch, dtype, teacher
+    train, history, tmp_path, monkeypatch, dtype, teacher
 ):
     options = ["--dtype", dtype, "--retention", "0.25", "0.5", *teacher]
     train(tmp_path / "whole", *options)
@@ -151,8 +126,8 @@ def test_resume_refuses_another_run(train, tmp_path):
         train(tmp_path, "--resume")
 
 
-def test_command_line_prints_the_result_as_json(tiny_llava, dialogue_folder, tmp_path, capsys):
-    assert cli.run(job(tiny_llava, dialogue_folder, tmp_path)) == 0
+def test_command_line_prints_the_result_as_json(parse, tmp_path, capsys):
+    assert cli.run(parse(tmp_path)) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["finished"]
     assert result["weights_sha256"] == load_artifact(tmp_path).config.weights_sha256
@@ -167,20 +142,18 @@ def test_command_line_prints_the_result_as_json(tiny_llava, dialogue_folder, tmp
         (["--resume"], "cannot resume"),
     ],
 )
-def test_command_line_names_bad_input_in_one_line(
-    tiny_llava, dialogue_folder, tmp_path, capsys, options, message
-):
-    assert cli.run(job(tiny_llava, dialogue_folder, tmp_path, *options)) == 2
+def test_command_line_names_bad_input_in_one_line(parse, tmp_path, capsys, options, message):
+    assert cli.run(parse(tmp_path, *options)) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("metacompress train: ")
     assert message in last
 
 
-def test_command_line_reports_unusable_lines(tiny_llava, dialogue_folder, tmp_path, capsys):
+def test_command_line_reports_unusable_lines(parse, dialogue_folder, tmp_path, capsys):
     path = dialogue_folder / "dialogues.jsonl"
     long = {"image": "0.png", "turns": [{"question": "why?" * 200, "answer": "no"}]}
     path.write_text(path.read_text() + "{}\n" + json.dumps(long) + "\n")
-    assert cli.run(job(tiny_llava, dialogue_folder, tmp_path)) == 0
+    assert cli.run(parse(tmp_path)) == 0
     shown = capsys.readouterr().err.replace("\n", "")
     assert f"{path}:11: image is None" in shown
     assert f"{path}:12: " in shown

@@ -34,6 +34,15 @@ COPY server server
 RUN DEVICE=${DEVICE} deploy/install.sh serve
 COPY deploy/image deploy/image
 
+# vLLM's router for several replicas: `docker build --target router`; its arguments are their URLs.
+FROM ${BASE} AS router
+COPY deploy/requirements/router.txt deploy/router/route.sh /app/
+RUN python3.11 -m venv /app/venv && /app/venv/bin/pip install --no-cache-dir --no-deps --requirement /app/router.txt
+ENV HOST=0.0.0.0 VLLM_ROUTER=/app/venv/bin/vllm-router PYTHONDONTWRITEBYTECODE=1
+USER 10001:0
+EXPOSE 8000 29000
+ENTRYPOINT ["/app/route.sh"]
+
 FROM base
 LABEL org.opencontainers.image.title="MetaCompress serving" \
       org.opencontainers.image.licenses="Apache-2.0"

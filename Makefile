@@ -5,6 +5,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 
 .PHONY: install dev check test test-gpu bench serve train demo train-embedded
+.PHONY: check-rules check-deploy dashboard prometheus pin-base
 
 install:
 	@deploy/install.sh
@@ -38,3 +39,19 @@ train: install
 
 train-embedded: install
 	$(BIN)/python -m metacompress_compressor.embedded.train $(ARGS)
+
+check-rules:
+	promtool check config deploy/prometheus/prometheus.yml
+	promtool test rules deploy/prometheus/tests/*.yml
+
+check-deploy: dev check-rules
+	$(BIN)/pytest tests/deploy $(ARGS)
+
+dashboard: dev
+	$(BIN)/python deploy/grafana/generate.py
+
+prometheus:
+	@exec prometheus --config.file=deploy/prometheus/prometheus.yml --storage.tsdb.path=runs/prometheus --web.listen-address=127.0.0.1:9090 $(ARGS)
+
+pin-base:
+	@echo "--build-arg BASE=python:3.11-slim-bookworm@$$(docker buildx imagetools inspect python:3.11-slim-bookworm --format '{{.Manifest.Digest}}')"

@@ -122,7 +122,9 @@ def _table(panel: Panel) -> table.Panel:
 def main() -> int:
     """Write the file, or with --check say whether it is up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; status 1 if it differs")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; status 1 if it differs"
+    )
     check = parser.parse_args().check
     text = build()
     if check:

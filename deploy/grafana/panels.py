@@ -1,6 +1,6 @@
 """What the dashboard shows: rows of panels, each with its PromQL.
 
-`$job` and `$model` are variables of the dashboard; Grafana fills in `$__rate_interval` and `$__range`.
+`$job` and `$model` are the dashboard's variables, `$__rate_interval` and `$__range` are Grafana's.
 """
 
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ OVERVIEW = Row(
         ),
         Panel(
             "Visual KV held and avoided",
-            "Keys and values of live sessions' pictures, and what they would take uncompressed on top.",
+            "Keys and values of live sessions' pictures, and what compression took off.",
             "bytes",
             (
                 Query(f"sum(metacompress_session_visual_kv_bytes{{{M}}})", "held"),
@@ -124,7 +124,7 @@ OVERVIEW = Row(
         ),
         Panel(
             "Time to first token, p95",
-            "Of requests with pictures: a session's first turn, and later turns, which reuse the picture.",
+            "Requests with pictures: a session's first turn, and later turns, which reuse them.",
             "s",
             (
                 Query(quantile(0.95, TURN_TTFT, where='turn="first"'), "first turn"),
@@ -220,7 +220,8 @@ COMPRESSION = Row(
             "short",
             (
                 Query(
-                    f"count by (model_name, version, compressor, ratio) (metacompress_build_info{{{M}}})",
+                    "count by (model_name, version, compressor, ratio) "
+                    f"(metacompress_build_info{{{M}}})",
                     "{{model_name}} {{version}}, compressor {{compressor}}, ratio {{ratio}}",
                 ),
             ),
@@ -279,7 +280,7 @@ KV = Row(
     (
         Panel(
             "Visual KV of sessions",
-            "Bytes of keys and values for pictures of live sessions: held, and avoided by compression.",
+            "Keys and values for pictures of live sessions: held, and avoided by compression.",
             "bytes",
             (
                 Query(f"sum(metacompress_session_visual_kv_bytes{{{M}}})", "held"),

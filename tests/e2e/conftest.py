@@ -25,8 +25,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Path:
-    """An artifact that keeps positions."""
-    return save_compressor(tmp_path_factory.mktemp("kept"), checkpoint)
+    """An artifact that keeps positions, for several budgets."""
+    budgets = (0.1, 0.25, 0.5)
+    folder = tmp_path_factory.mktemp("kept")
+    return save_compressor(folder, checkpoint, trained_retention_ratios=budgets)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from openai.types.chat import ChatCompletion
 from PIL.Image import Image
 from reference import ReferenceAnswer
 
-Part = str | tuple[Image, str]
-"""Text, or a picture with its data URL."""
+Part = str | tuple[Image, str] | tuple[Image, str, str]
+"""Text, or a picture with its data URL, and its detail where it has one."""
 
 
 @dataclass
@@ -48,7 +48,8 @@ class Dialogue:
 def _content(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    return {"type": "image_url", "image_url": {"url": part[1]}}
+    detail = {"detail": part[2]} if len(part) == 3 else {}
+    return {"type": "image_url", "image_url": {"url": part[1], **detail}}
 
 
 def ask(

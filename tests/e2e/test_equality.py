@@ -59,6 +59,31 @@ def test_greedy_answers_equal_the_reference_cold_and_with_prefix_hits(
         assert again.usage.prompt_tokens_details.cached_tokens >= 32
 
 
+def test_mixed_details_in_one_request_equal_the_reference(
+    server: RunningServer, reference: Reference, shown: Picture
+) -> None:
+    """Each picture its own number of tokens: 6, 30, 6 and the same picture once more at 30."""
+    parts: list[Part] = [
+        (*shown(8)[:2], "low"),
+        "and",
+        (*shown(9)[:2], "high"),
+        shown(10),
+        (*shown(8)[:2], "high"),
+        "so?",
+    ]
+    dialogue = Dialogue().user(*parts)
+    ratios = [0.1, 0.5, 0.1, 0.5]
+    expected = reference.answer(dialogue.prompt, dialogue.images, 8, ratios)
+    for reused in (0, 4):
+        completion = ask(server.client, dialogue)
+        same(served_answer(completion), expected)
+        assert savings(completion) == {
+            "image_tokens_original": 256,
+            "image_tokens": 6 + 30 + 6 + 30,
+            "images_reused": reused,
+        }
+
+
 def test_every_turn_of_a_dialogue_equals_the_reference(
     server: RunningServer, reference: Reference, shown: Picture
 ) -> None:

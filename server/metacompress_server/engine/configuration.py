@@ -12,8 +12,9 @@ from vllm.model_executor.models.config import VerifyAndUpdateConfig
 from metacompress_compressor.artifact import load_config, verify_against_model
 from metacompress_server.checkpoint import local_folder
 from metacompress_server.rope import mrope_section
+from metacompress_server.settings import ServerSettings
 
-from .plugin import COMPRESSOR_KEY
+from .plugin import COMPRESSOR_KEY, WORKER_EXTENSION
 
 if TYPE_CHECKING:
     from vllm.config import ModelConfig, VllmConfig
@@ -43,11 +44,18 @@ class MetaCompressConfig(VerifyAndUpdateConfig):
 
     @staticmethod
     def verify_and_update_config(vllm_config: "VllmConfig") -> None:
-        """Choose the executor that keeps count of pictures, where vLLM would take its own."""
-        from .executor import counting_executor
+        """Choose our executor where vLLM would take its own, and what it asks of the workers.
 
+        Raises:
+            ArtifactError: the compressor was not trained for the server's budget.
+            ValueError: a worker extension of the user's, which would take the place of ours.
+        """
+        from .current import current_plan
+        from .executor import compressing_executor
+
+        current_plan(vllm_config.model_config)
         parallel_config = vllm_config.parallel_config
-        backend = counting_executor(parallel_config.distributed_executor_backend)
+        backend = compressing_executor(parallel_config.distributed_executor_backend)
         if backend is None:
             logger.warning(
                 "executor %s keeps no count of pictures: usage comes without images_reused",
@@ -55,6 +63,38 @@ class MetaCompressConfig(VerifyAndUpdateConfig):
             )
         else:
             parallel_config.distributed_executor_backend = backend
+        if parallel_config.worker_extension_cls not in ("", WORKER_EXTENSION):
+            raise ValueError(
+                f"--worker-extension-cls {parallel_config.worker_extension_cls}: "
+                "this place is taken by metacompress"
+            )
+        parallel_config.worker_extension_cls = WORKER_EXTENSION
+        _keep_encoder_outputs(vllm_config)
+
+
+def _keep_encoder_outputs(vllm_config: "VllmConfig") -> None:
+    """Switch the encoder-output tier on, where the settings give it memory.
+
+    Raises:
+        ValueError: the user chose another connector for encoder outputs as well.
+    """
+    settings = ServerSettings.current()
+    if not settings.encoder_cache_gib:
+        return
+    if vllm_config.ec_transfer_config is not None:
+        raise ValueError("--ec-transfer-config and --encoder-cache-gib exclude each other")
+    from vllm.config import ECTransferConfig
+
+    parallel_config = vllm_config.parallel_config
+    workers = parallel_config.tensor_parallel_size * parallel_config.data_parallel_size_local
+    vllm_config.ec_transfer_config = ECTransferConfig(
+        ec_connector="MetaCompressEncoderCache",
+        ec_connector_module_path="metacompress_server.engine.encoder_cache",
+        ec_role="ec_both",
+        ec_connector_extra_config={
+            "budget_bytes": int(settings.encoder_cache_gib * 2**30) // max(1, workers)
+        },
+    )
 
 
 def compressor_folder(model_config: "ModelConfig") -> str:

@@ -1,4 +1,4 @@
-"""vLLM's executors with a ledger of pictures: they see each step before it runs."""
+"""vLLM's executors with a ledger of pictures and the same compressor on every worker."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,9 @@ from vllm.v1.executor.uniproc_executor import UniProcExecutor
 from metacompress_server.ledger import PictureLedger
 
 from . import rpc
+from .plugin import COMPRESSOR_KEY
+from .reload import COMPRESSORS as HELD
+from .reload import RELOAD, CompressorKeeper
 
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import NewRequestData, SchedulerOutput
@@ -22,17 +25,34 @@ TICKET = "metacompress_ticket"
 """Key in a request's `SamplingParams.extra_args`."""
 
 
-class _Counting:
-    """Mixed in before an executor: writes the ledger and answers for it."""
+class Compressing:
+    """Mixed in before an executor: writes the ledger, and answers for it and the compressors."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.pictures = PictureLedger()
         rpc.register(REPORT, self.pictures.report)
         super().__init__(*args, **kwargs)
 
+    def _init_executor(self) -> None:
+        """Start the workers; then every one must hold the compressor that was asked for.
+
+        Raises:
+            CompressorMismatch: naming the worker.
+        """
+        super()._init_executor()  # type: ignore[misc]
+        model_config = self.vllm_config.model_config  # type: ignore[attr-defined]
+        if getattr(model_config.hf_config, COMPRESSOR_KEY, None) is None:
+            return
+        keeper = CompressorKeeper(model_config, self._ask_workers)
+        keeper.verify()
+        rpc.register(HELD, keeper.digests)
+        rpc.register(RELOAD, keeper.reload)
+
     def execute_model(self, scheduler_output: "SchedulerOutput", non_block: bool = False) -> Any:
         for request in scheduler_output.scheduled_new_reqs:
-            self.pictures.admit(request.req_id, _ticket(request), _picture_lengths(request))
+            self.pictures.admit(
+                request.req_id, _ticket(request), _pictures(request), request.num_computed_tokens
+            )
         self.pictures.encode(scheduler_output.scheduled_encoder_inputs)
         self.pictures.finish(scheduler_output.finished_req_ids)
         return super().execute_model(scheduler_output, non_block)  # type: ignore[misc]
@@ -52,42 +72,57 @@ class _Counting:
             method, timeout=timeout, args=args, kwargs=kwargs, **rest
         )
 
+    def _ask_workers(self, method: str, *args: Any) -> list[Any]:
+        answers: list[Any] = self.collective_rpc(method, args=args)
+        return answers
 
-class CountingUniProcExecutor(_Counting, UniProcExecutor):
+
+class CompressingUniProcExecutor(Compressing, UniProcExecutor):
     """One worker in the engine's own process."""
 
 
-class CountingMultiprocExecutor(_Counting, MultiprocExecutor):
+class CompressingMultiprocExecutor(Compressing, MultiprocExecutor):
     """One process per worker."""
 
     supports_pp = True
 
 
-def counting_executor(backend: object) -> type[Executor] | None:
-    """The counting executor in the place of `backend`, vLLM's name or class or path of an executor.
+def compressing_executor(backend: object) -> type[Executor] | None:
+    """Our executor in the place of `backend`, vLLM's name or class or path of an executor.
 
     Returns:
-        Ours for vLLM's own, a counting one as it is, None for any other.
+        Ours for vLLM's own, one of ours as it is, None for any other.
+
+    Raises:
+        ValueError: `ray` without the package.
     """
+    if isinstance(backend, str) and "." in backend:
+        backend = resolve_obj_by_qualname(backend)
+    if is_compressing(backend):
+        return backend  # type: ignore[return-value]
+    if backend == "ray":
+        from .ray_executor import ray_executor
+
+        return ray_executor()
     executors: dict[object, type[Executor]] = {
-        "uni": CountingUniProcExecutor,
-        "mp": CountingMultiprocExecutor,
+        "uni": CompressingUniProcExecutor,
+        "mp": CompressingMultiprocExecutor,
     }
+    return executors.get(backend)
+
+
+def is_compressing(backend: object) -> bool:
+    """Whether the executor that vLLM runs is one of ours."""
     if isinstance(backend, str) and "." in backend:
         backend = resolve_obj_by_qualname(backend)
-    return backend if is_counting(backend) else executors.get(backend)  # type: ignore[return-value]
+    return isinstance(backend, type) and issubclass(backend, Compressing)
 
 
-def is_counting(backend: object) -> bool:
-    """Whether the executor that vLLM runs keeps a ledger."""
-    if isinstance(backend, str) and "." in backend:
-        backend = resolve_obj_by_qualname(backend)
-    return isinstance(backend, type) and issubclass(backend, _Counting)
-
-
-def _picture_lengths(request: "NewRequestData") -> list[int]:
+def _pictures(request: "NewRequestData") -> list[tuple[int, int]]:
     return [
-        feature.mm_position.length for feature in request.mm_features if feature.modality == "image"
+        (feature.mm_position.offset, feature.mm_position.length)
+        for feature in request.mm_features
+        if feature.modality == "image"
     ]
 
 

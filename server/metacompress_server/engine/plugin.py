@@ -4,6 +4,8 @@ ARCHITECTURE = "MetaCompressLlavaForConditionalGeneration"
 COMPRESSOR_KEY = "metacompress_compressor"
 """Entry of `--hf-overrides` that names the artifact's folder."""
 
+WORKER_EXTENSION = "metacompress_server.engine.worker.CompressorWorker"
+
 _MODEL = "metacompress_server.engine.llava:MetaCompressLlavaForConditionalGeneration"
 
 

@@ -1,0 +1,37 @@
+"""What our executors ask of vLLM's workers (`--worker-extension-cls`).
+
+Nothing here raises: a worker that fails leaves the replies of the others unread, and the engine
+would take them for the answers to its next question.
+"""
+
+from typing import TYPE_CHECKING
+
+from metacompress_compressor.artifact import ArtifactError
+
+if TYPE_CHECKING:
+    from .compressors import LoadedCompressors
+
+COMPRESSORS = "metacompress_worker_compressors"
+LOAD = "metacompress_worker_load"
+"""Names to give to `collective_rpc`: the methods below."""
+
+
+class CompressorWorker:
+    """Mixed into vLLM's worker, which holds the model in `model_runner`."""
+
+    def metacompress_worker_compressors(self) -> list[str]:
+        """Digests of the mappings that this worker holds; new pictures go through the last."""
+        return self._metacompress_compressors().digests
+
+    def metacompress_worker_load(self, folder: str, digest: str) -> str:
+        """Load one more mapping. Returns what went wrong in one line, nothing where all is well."""
+        compressors = self._metacompress_compressors()
+        try:
+            loaded = compressors.load(folder)
+        except ArtifactError as error:
+            return str(error)
+        return "" if loaded == digest else f"{folder} holds {loaded[:12]}, not {digest[:12]}"
+
+    def _metacompress_compressors(self) -> "LoadedCompressors":
+        compressors: LoadedCompressors = self.model_runner.get_model().compressors  # type: ignore[attr-defined]
+        return compressors

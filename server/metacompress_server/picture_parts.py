@@ -36,14 +36,19 @@ async def with_handles(messages: list[Any], read_file: ReadFile, name: str) -> l
 
 
 async def _message(message: Any, read_file: ReadFile, where: str) -> Any:
-    content = message.get("content") if isinstance(message, dict) else None
-    if content is None or isinstance(content, str):
+    """A tool's output may be a list of parts too."""
+    if not isinstance(message, dict):
         return message
-    parts = [
-        await _part(part, read_file, f"{where}.content[{j}]")
-        for j, part in enumerate(_parts(content, where))
-    ]
-    return {**message, "content": parts}
+    rewritten = dict(message)
+    for field in ("content", "output"):
+        content = message.get(field)
+        if content is not None and not isinstance(content, str):
+            place = f"{where}.{field}"
+            rewritten[field] = [
+                await _part(part, read_file, f"{place}[{j}]")
+                for j, part in enumerate(_parts(content, place))
+            ]
+    return rewritten
 
 
 def _parts(content: Any, where: str) -> list[Any]:
@@ -53,7 +58,7 @@ def _parts(content: Any, where: str) -> list[Any]:
     except (TypeError, ValidationError) as error:
         raise RequestError(
             "content is text or a list of parts: text, image_url or file",
-            param=f"{where}.content",
+            param=where,
             code="invalid_value",
         ) from error
 

@@ -79,8 +79,7 @@ class SessionDesk:
 
     async def refresh(self) -> None:
         """Set the gauges. For the leading process alone."""
-        kv = await self.kv([]) or {}
-        self.metrics.update(await self.store.totals(), kv.get("totals", {}))
+        self.metrics.update(await self.store.totals())
 
     async def _drop(self, ended: Sequence[EndedSession]) -> int:
         self.metrics.ended(ended)

@@ -1,10 +1,10 @@
-"""Prometheus series of sessions, their turns and their KV, next to vLLM's own on /metrics.
+"""Prometheus series of sessions and their turns, next to vLLM's own on /metrics.
 
-Every HTTP process counts what it sees itself, so counters and histograms add up. Gauges and what
-the engine counted are set by the leading process alone, and are 0 in all others: they add up too.
+Every HTTP process counts what it sees itself, so counters and histograms add up. Gauges are set by
+the leading process alone, and are 0 in all others: they add up too.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -12,8 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from .session_records import EndedSession, Found, StoreTotals
 
 _FOUND = ("hit", "miss", "expired")
-_REASONS = ("ttl", "lru", "capacity", "deleted")
-_TIERS = ("host", "disk")
+_REASONS = ("ttl", "lru", "deleted")
 _TURNS = ("first", "later")
 _TTFT_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2)
 _DURATION_S = (1, 10, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -35,15 +34,11 @@ class SessionMetrics:
         self._registry = registry or REGISTRY
         self._model_name = model_name
         self._bytes_per_token = bytes_per_token
-        self._evictions_seen: dict[str, int] = {}
         self._lookups = self._counters(
             "session_lookups", "Requests with a session id: what was known.", "result", _FOUND
         )
         self._evictions = self._counters(
-            "session_evictions",
-            "Sessions that ended, or whose KV was dropped for want of room (capacity).",
-            "reason",
-            _REASONS,
+            "session_evictions", "Sessions that ended.", "reason", _REASONS
         )
         self._uploads_avoided = self._counters(
             "image_uploads_avoided",
@@ -59,14 +54,6 @@ class SessionMetrics:
             "session_visual_kv_avoided_bytes",
             "KV that these pictures would take besides, without compression.",
         )
-        held = Gauge(
-            "metacompress_session_kv_bytes",
-            "KV held outside the GPU, by tier.",
-            ["model_name", "tier"],
-            registry=self._registry,
-            multiprocess_mode="livesum",
-        )
-        self._held = {tier: held.labels(model_name, tier) for tier in _TIERS}
         self._ttft = self._histograms(
             "turn_time_to_first_token_seconds",
             "From the request's arrival to its first token.",
@@ -96,22 +83,12 @@ class SessionMetrics:
         """A request's first token came."""
         self._ttft["later" if later_turn else "first"].observe(seconds)
 
-    def update(self, sessions: StoreTotals, kv: Mapping[str, Any]) -> None:
-        """Set the gauges. For the leading process alone.
-
-        Args:
-            sessions: of the store.
-            kv: `totals` of the engine's answer to `SESSION_KV`; empty without a tier.
-        """
+    def update(self, sessions: StoreTotals) -> None:
+        """Set the gauges. For the leading process alone."""
         avoided = sessions.tokens_original - sessions.tokens_kept
         self._active.set(sessions.sessions)
         self._visual.set(sessions.tokens_kept * self._bytes_per_token)
         self._avoided.set(avoided * self._bytes_per_token)
-        for tier, gauge in self._held.items():
-            gauge.set(kv.get(f"{tier}_bytes", 0))
-        dropped = int(kv.get("evictions", {}).get("capacity", 0))
-        self._evictions["capacity"].inc(max(0, dropped - self._evictions_seen.get("capacity", 0)))
-        self._evictions_seen["capacity"] = dropped
 
     def _counters(
         self, name: str, help_text: str, label: str, values: tuple[str, ...]

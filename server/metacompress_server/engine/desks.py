@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from vllm.engine.protocol import EngineClient
 
+from metacompress_server.cache_metrics import CacheMetrics
 from metacompress_server.file_routes import FileDesk
 from metacompress_server.file_store import FileStore
 from metacompress_server.intake import check_picture
@@ -48,6 +49,7 @@ def open_desks(engine: EngineClient, model_name: str) -> tuple[PictureDesk, File
     pictures = PictureDesk(
         engine=calls,
         metrics=ImageMetrics(model_name, plan_in_use()),
+        caches=CacheMetrics(model_name),
         sessions=_sessions(engine, calls, model_name, settings),
         files=files,
         plan_in_use=plan_in_use,

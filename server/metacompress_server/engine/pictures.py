@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from metacompress_server.engine_calls import EngineCalls
+from metacompress_server.cache_metrics import CacheMetrics
+from metacompress_server.engine_calls import CACHE_STATS, EngineCalls, added_up
 from metacompress_server.file_store import FileStore
 from metacompress_server.ledger import merge_reports
 from metacompress_server.metrics import ImageMetrics
@@ -26,6 +27,7 @@ class PictureDesk:
 
     engine: EngineCalls
     metrics: ImageMetrics
+    caches: CacheMetrics
     sessions: SessionDesk
     files: FileStore
     plan_in_use: Callable[[], CompressionPlan | None]
@@ -83,9 +85,16 @@ class PictureDesk:
 
     async def refresh(self) -> None:
         """Bring all metrics up to the engines' count, and the gauges up to date."""
-        await self.count()
-        if self.leads:
-            await self.sessions.refresh()
+        if not self.leads:
+            return
+        await self.sessions.refresh()
+        reports = await self.engine.ask(REPORT, None)
+        if reports:
+            totals, _ = merge_reports(reports)
+            kv = await self.sessions.kv([]) or {}
+            caches = added_up(await self.engine.ask(CACHE_STATS))
+            self.metrics.update(totals, self.plan)
+            self.caches.update(totals, kv.get("totals", {}), caches.get("encoder", {}))
 
     async def refresh_within(self, seconds: float) -> None:
         """`refresh` for a reader who can wait neither for a long step nor for a dead engine."""

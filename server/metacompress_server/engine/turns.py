@@ -96,10 +96,12 @@ class TurnDesk:
         """
         spans = [span.length for span in prompt.get("mm_placeholders", {}).get("image", [])]
         identities = prompt.get("mm_hashes", {}).get("image", [])
-        details = [source.detail or "auto" for source in handed_out()]
+        sources = handed_out()
         turn.pictures = [
-            SessionPicture(identity, detail, self._pictures.original_tokens(length), length)
-            for identity, detail, length in zip(identities, details, spans, strict=True)
+            SessionPicture(
+                identity, source.detail or "auto", self._pictures.original_tokens(length), length
+            )
+            for identity, source, length in zip(identities, sources, spans, strict=True)
         ]
         if turn.session_id is not None:
             noted = await self._pictures.sessions.begin_turn(

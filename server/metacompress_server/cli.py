@@ -14,6 +14,8 @@ that sees the picture alone, and every later turn of the dialogue reuses them.
 
 _OF_COMPRESSOR = {
     "train": ("metacompress_compressor.training.cli", "train a compressor for a model"),
+    "eval": ("metacompress_compressor.evaluation.cli", "measure compressors beside baselines"),
+    "convert": ("metacompress_compressor.conversion.cli", "convert a data set to dialogues"),
     "inspect": ("metacompress_compressor.inspection.cli", "draw what is kept of a picture"),
 }
 

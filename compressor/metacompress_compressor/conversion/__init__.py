@@ -1,0 +1,1 @@
+"""Published data sets brought into the dialogue format of training and evaluation."""

@@ -19,12 +19,16 @@ class PictureTotals:
     pictures: pictures in all requests; kept_tokens: their placeholders.
     tower_runs: pictures that the vision tower encoded.
     reused: pictures of finished requests that needed no run of their own.
+    prefix_tokens: prompt tokens whose KV was there, wherever it was kept; prefix_pictures: pictures
+        that lay in them whole.
     """
 
     pictures: int = 0
     kept_tokens: int = 0
     tower_runs: int = 0
     reused: int = 0
+    prefix_tokens: int = 0
+    prefix_pictures: int = 0
 
 
 @dataclass
@@ -42,19 +46,32 @@ class PictureLedger:
         self._running: dict[str, _Entry] = {}
         self._encoded_by_ticket: OrderedDict[str, set[int]] = OrderedDict()
 
-    def admit(self, request_id: str, ticket: str | None, picture_lengths: Sequence[int]) -> None:
+    def admit(
+        self,
+        request_id: str,
+        ticket: str | None,
+        pictures: Sequence[tuple[int, int]],
+        prefix_tokens: int = 0,
+    ) -> None:
         """A request is scheduled for the first time, or again after it was preempted.
 
         Args:
             request_id: the engine's id.
             ticket: what the HTTP process asks by; several requests may share one (`n` > 1).
-            picture_lengths: placeholders of each picture.
+            pictures: of each picture the first placeholder's index, and how many there are.
+            prefix_tokens: tokens at the prompt's start that need not be computed.
         """
-        if not picture_lengths or request_id in self._running:
+        if request_id in self._running:
             return
-        self._running[request_id] = _Entry(ticket, len(picture_lengths))
-        self.totals.pictures += len(picture_lengths)
-        self.totals.kept_tokens += sum(picture_lengths)
+        self.totals.prefix_tokens += prefix_tokens
+        if not pictures:
+            return
+        self._running[request_id] = _Entry(ticket, len(pictures))
+        self.totals.pictures += len(pictures)
+        self.totals.kept_tokens += sum(length for _, length in pictures)
+        self.totals.prefix_pictures += sum(
+            start + length <= prefix_tokens for start, length in pictures
+        )
         if ticket is not None and ticket not in self._encoded_by_ticket:
             self._encoded_by_ticket[ticket] = set()
             if len(self._encoded_by_ticket) > _REMEMBERED_TICKETS:

@@ -6,9 +6,6 @@ from typing import Any
 
 from .error_translation import translate
 
-ERROR_MIDDLEWARE = "metacompress_server.error_middleware.OpenAIErrors"
-"""For vLLM's `--middleware`, which puts it outside vLLM's own, authentication included."""
-
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]

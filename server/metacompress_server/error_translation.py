@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from .errors import envelope
-from .intake.refusals import PICTURE_REFUSALS
+from .picture_refusals import PICTURE_REFUSALS
 
 # What vLLM and our own checks inside it say, and what OpenAI calls it: code and parameter.
 _KNOWN = (

@@ -13,8 +13,12 @@ from typing import Any
 from metacompress_compressor.embedded import compressor_dir, model_dir
 
 from .engine.plugin import ARCHITECTURE, COMPRESSOR_KEY
-from .error_middleware import ERROR_MIDDLEWARE
 from .flags import FlagError, Flags
+from .front_door import FRONT_DOOR
+from .keys import KeyRing, KeysError
+from .refused_flags import refuse_flags
+from .run_dir import share_run_dir
+from .session_tier import SessionTierError, session_tier
 from .settings import UNCOMPRESSED, ServerSettings, SettingsError
 
 _EXECUTORS = "metacompress_server.engine.executor"
@@ -43,6 +47,16 @@ class Target:
     revision: str | None = None
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """A start that makes sense. `lines`: what to tell the operator."""
+
+    settings: ServerSettings
+    target: Target
+    flags: Flags
+    lines: tuple[str, ...]
+
+
 def launch(model: str | None, given: dict[str, Any], passed: Sequence[str]) -> int:
     """Start the server and stay until it ends.
 
@@ -55,26 +69,49 @@ def launch(model: str | None, given: dict[str, Any], passed: Sequence[str]) -> i
         Exit status: 2 where the request makes no sense or the compressor does not fit.
     """
     try:
-        settings = ServerSettings.read(given)
-        flags = Flags(passed)
-        target = choose(
-            model or flags.setting("model"), settings.compressor, flags.setting("revision")
-        )
-        summary = verify(target)
-        prepare_flags(flags, target, settings)
-        check_port(flags)
-    except (LaunchError, FlagError, SettingsError) as error:
+        start = prepare(model, given, passed)
+        check_port(start.flags)
+    except LaunchError as error:
         print(f"metacompress serve: {error}", file=sys.stderr)
         return 2
-    prepare_environment(target)
-    settings.export()
-    _say(f"model       {target.model}")
-    _say(f"compressor  {summary}")
+    prepare_environment(start.target)
+    start.settings.export()
+    for line in start.lines:
+        _say(line)
     _say(f"vLLM        {version('vllm')}, starting; the line with the URL comes when it is ready")
     from .engine.serve import run
 
-    run([target.model, *flags.words])
+    run([start.target.model, *start.flags.words])
     return 0
+
+
+def prepare(model: str | None, given: dict[str, Any], passed: Sequence[str]) -> Preparation:
+    """Everything that can be known before vLLM starts.
+
+    Raises:
+        LaunchError: settings, keys, flags, model or compressor make no sense.
+    """
+    try:
+        settings = ServerSettings.read(given)
+        KeyRing(settings)
+        flags = Flags(passed)
+        refuse_flags(flags, settings)
+        target = choose(
+            model or flags.setting("model"), settings.compressor, flags.setting("revision")
+        )
+        summary = verify(target, settings.retention)
+        prepare_flags(flags, target, settings)
+        tier = session_tier(settings, flags)
+    except (FlagError, KeysError, SessionTierError, SettingsError) as error:
+        raise LaunchError(str(error)) from error
+    if tier.config is not None:
+        flags.default("kv-transfer-config", json.dumps(tier.config))
+    lines = (
+        f"model       {target.model}",
+        f"compressor  {summary}",
+        f"session KV  {tier.line}",
+    )
+    return Preparation(settings, target, flags, lines)
 
 
 def vllm_help() -> int:
@@ -109,7 +146,7 @@ def choose(model: str | None, compressor: str | None, revision: str | None = Non
     )
 
 
-def verify(target: Target) -> str:
+def verify(target: Target, retention: float | None = None) -> str:
     """Check the artifact against the model. Returns a line that says what it does to a picture.
 
     Raises:
@@ -129,9 +166,9 @@ def verify(target: Target) -> str:
         verify_against_model(artifact.config, folder)
         if artifact.config.positions == "kept":
             mrope_section(text_config(folder))
+        plan = CompressionPlan.of(artifact, retention)
     except (ArtifactError, CheckpointMissing, RopeError) as error:
         raise LaunchError(str(error)) from error
-    plan = CompressionPlan.of(artifact)
     return (
         f"{target.compressor}: {plan.num_visual_tokens} visual tokens per picture become "
         f"{plan.num_compressed_tokens}, positions {artifact.config.positions}"
@@ -152,9 +189,13 @@ def prepare_flags(flags: Flags, target: Target, settings: ServerSettings) -> Non
     flags.default("served-model-name", target.name)
     images = settings.max_images_per_request
     flags.default("limit-mm-per-prompt", json.dumps({"image": images}))
+    if settings.max_output_tokens is not None:
+        limit = {"max_new_tokens": settings.max_output_tokens}
+        flags.override("override-generation-config", limit)
+    flags.default("load-format", "safetensors")
     flags.default("enable-prompt-tokens-details")
-    flags.default("disable-access-log-for-endpoints", "/health,/metrics")
-    flags.words += ["--middleware", ERROR_MIDDLEWARE]
+    flags.default("disable-access-log-for-endpoints", "/health,/ready,/metrics")
+    flags.words += ["--middleware", FRONT_DOOR]
     if target.embedded:
         flags.default("no-use-tqdm-on-load")
     if on_cpu():
@@ -183,7 +224,7 @@ def _executor(flags: Flags) -> str:
     """Our executor for one worker or for several, in this engine's process or beside it."""
     sizes = ("tensor-parallel-size", "pipeline-parallel-size")
     several = any(str(flags.setting(size) or 1) != "1" for size in sizes)
-    kind = "CountingMultiprocExecutor" if several else "CountingUniProcExecutor"
+    kind = "CompressingMultiprocExecutor" if several else "CompressingUniProcExecutor"
     return f"{_EXECUTORS}.{kind}"
 
 
@@ -197,6 +238,7 @@ def _prepare_cpu_flags(flags: Flags, target: Target) -> None:
 
 def prepare_environment(target: Target) -> None:
     """Plugins for every process of the server, quiet logs, CPU threads. The user's values stay."""
+    share_run_dir()
     os.environ["VLLM_PLUGINS"] = ",".join(_plugins(os.environ.get("VLLM_PLUGINS")))
     defaults = {
         "VLLM_NO_USAGE_STATS": "1",

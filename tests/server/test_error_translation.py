@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from metacompress_server.error_translation import translate
-from metacompress_server.intake.refusals import PICTURE_REFUSALS
+from metacompress_server.picture_refusals import PICTURE_REFUSALS
 
 
 def vllm_error(message: str, code: int = 400, param: str | None = None) -> dict[str, Any]:

@@ -8,21 +8,17 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from vllm.engine.protocol import EngineClient
 
-from metacompress_server import file_routes, session_routes
+from metacompress_server import compressor_routes, file_routes, session_routes
 from metacompress_server.announce import announce_when_ready
-from metacompress_server.error_middleware import (
-    ERROR_MIDDLEWARE,
-    App,
-    Message,
-    OpenAIErrors,
-    Receive,
-    Send,
-)
+from metacompress_server.error_middleware import App, Message, Receive, Send
 from metacompress_server.errors import RequestError
 from metacompress_server.session_ids import SESSION_HEADER
 
 from .chat import CompressingChat
+from .compressor_desk import ReloadingDesk
 from .desks import open_desks
+from .front import attach_front, open_front
+from .responses import CompressingResponses
 from .turns import SESSION_STATE
 
 if TYPE_CHECKING:
@@ -42,25 +38,34 @@ class MetaCompressEndpoints:
         """Our routes beside vLLM's, middleware, and the answer to our refusals."""
         app.include_router(session_routes.router)
         app.include_router(file_routes.router)
+        app.include_router(compressor_routes.router)
         app.add_exception_handler(RequestError, _refuse)
         app.add_middleware(FreshMetrics)
         app.add_middleware(SessionHeader)
-        if ERROR_MIDDLEWARE not in app.state.args.middleware:
-            app.add_middleware(OpenAIErrors)
+        attach_front(app)
 
     async def init_state(
         self, engine_client: EngineClient | None, state: "State", args: Namespace
     ) -> None:
-        """Put our chat handler in the place of vLLM's."""
+        """Put our handlers in the place of vLLM's, and start what goes on beside requests."""
         if engine_client is None or state.openai_serving_chat is None:
             return
         model_name = state.openai_serving_models.base_model_paths[0].name
         state.pictures, state.files = open_desks(engine_client, model_name)
         state.sessions = state.pictures.sessions
+        state.compressor = ReloadingDesk(engine_client.vllm_config, state.pictures.engine)
+        await state.compressor.verify()
         state.openai_serving_chat = CompressingChat.from_handler(
             state.openai_serving_chat, state.pictures
         )
-        self._tasks = [asyncio.create_task(announce_when_ready(state, args, model_name))]
+        if state.openai_serving_responses is not None:
+            state.openai_serving_responses = CompressingResponses.from_handler(
+                state.openai_serving_responses, state.pictures
+            )
+        self._tasks = [
+            asyncio.create_task(announce_when_ready(state, args, model_name)),
+            open_front(state, engine_client, model_name, state.pictures.placeholder),
+        ]
         if state.pictures.leads:
             self._tasks.append(asyncio.create_task(state.pictures.keep_house(_HOUSEKEEPING_S)))
 

@@ -10,8 +10,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from metacompress_server.picture_refusals import PictureRefused
+
 from .addresses import is_public
-from .refusals import PictureRefused
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 

@@ -8,12 +8,12 @@ from typing import Any
 from PIL import Image
 
 from metacompress_server.front_metrics import front_metrics
+from metacompress_server.picture_refusals import PictureRefused
 from metacompress_server.settings import ServerSettings
 
 from .data_url import read_data_url
 from .decoder import DecodeLimits, Decoder
 from .fetch import PictureFetcher
-from .refusals import PictureRefused
 
 
 @dataclass(frozen=True)

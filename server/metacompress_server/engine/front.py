@@ -1,0 +1,50 @@
+"""Puts the front door before vLLM's app, and tells it what the engine can take."""
+
+import asyncio
+from argparse import Namespace
+from typing import Any
+
+from fastapi import FastAPI
+from vllm import envs
+from vllm.engine.protocol import EngineClient
+
+from metacompress_server import model_routes, probes
+from metacompress_server.drain import drain_on_signal
+from metacompress_server.front_desk import FrontDesk
+from metacompress_server.front_door import FRONT_DOOR, FrontDoor
+from metacompress_server.front_metrics import start_front_metrics
+from metacompress_server.settings import ServerSettings
+
+
+def attach_front(app: FastAPI) -> None:
+    """Routes and middleware, before the first request.
+
+    Raises:
+        SettingsError, KeysError: they make no sense.
+    """
+    args: Namespace = app.state.args
+    keys = [key for key in (args.api_key or [envs.VLLM_API_KEY]) if key]
+    app.state.front = FrontDesk.of(ServerSettings.current(), tuple(keys))
+    app.include_router(probes.router)
+    app.include_router(model_routes.router)
+    if FRONT_DOOR not in args.middleware:
+        app.add_middleware(FrontDoor)
+
+
+def open_front(
+    state: Any, engine: EngineClient, model_name: str, placeholder: str | None
+) -> "asyncio.Task[None]":
+    """Let requests in, as many as the engine runs and as may wait. The task drains on SIGTERM."""
+    start_front_metrics(model_name)
+    config = engine.vllm_config
+    parallel = config.parallel_config
+    at_once = config.scheduler_config.max_num_seqs * parallel.data_parallel_size
+    front: FrontDesk = state.front
+    front.know_engine(-(-at_once // parallel._api_process_count), placeholder)
+    return asyncio.create_task(_drain_when_asked(state, front))
+
+
+async def _drain_when_asked(state: Any, front: FrontDesk) -> None:
+    while getattr(state, "server", None) is None:
+        await asyncio.sleep(0.05)
+    await drain_on_signal(front, state.server)

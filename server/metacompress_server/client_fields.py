@@ -46,6 +46,8 @@ def check_fields(body: dict[str, Any], settings: ServerSettings, tenant: Tenant)
             _unsupported(name)
     if body.get("priority") not in (None, 0):
         _unsupported("priority")
+    if body.get("previous_response_id") is not None:
+        _unsupported("previous_response_id")
     _check_prompt(body.get("prompt"))
     demand = Demand(_count_images(body), _sequences(body))
     _check_amounts(body, demand, settings, tenant)

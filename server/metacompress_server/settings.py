@@ -45,12 +45,18 @@ class ServerSettings(BaseSettings):
     retention: float | None = Field(
         None, gt=0, le=1, description="share of visual tokens kept; unset: as the artifact says"
     )
+    compressor_dir: Path | None = Field(
+        None, description="folder of artifacts that may be loaded while the server runs"
+    )
+    admin_tenant: str = Field("default", description="tenant that may do so")
     encoder_cache_gib: float = Field(
         0.0, ge=0, description="host memory for compressed pictures; 0: off"
     )
 
-    session_kv_gib: float = Field(
-        0.0, ge=0, description="host memory for sessions' keys and values"
+    session_kv_gib: float | None = Field(
+        None,
+        ge=0,
+        description="host memory for sessions' keys and values; 0: off; unset: by free memory",
     )
     session_kv_share: float = Field(
         0.25, gt=0, le=1, description="largest share of it that one session may take"
@@ -122,11 +128,16 @@ class ServerSettings(BaseSettings):
 
     @field_validator("allowed_image_hosts", mode="before")
     @classmethod
-    def _hosts(cls, value: Any) -> Any:
-        hosts = value.split(",") if isinstance(value, str) else value
-        if not isinstance(hosts, list | tuple):
-            return hosts
-        names = tuple(str(host).strip().lower() for host in hosts if str(host).strip())
+    def _by_comma(cls, value: Any) -> Any:
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, list | tuple):
+            return names
+        return tuple(str(name).strip() for name in names if str(name).strip())
+
+    @field_validator("allowed_image_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(name.lower() for name in value)
         wrong = [name for name in names if not _HOST.fullmatch(name)]
         if wrong:
             raise ValueError(f"{wrong[0]!r} is no exact host name")

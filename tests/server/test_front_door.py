@@ -306,6 +306,8 @@ async def test_limits_per_minute() -> None:
         ({}, {"prompt": [[1, 2]]}, "prompt"),
         ({}, {"echo": True}, "echo"),
         ({}, {"priority": -1}, "priority"),
+        ({}, {"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({}, {"background": True}, "background"),
         ({}, {"input": [{"content": [{"type": "input_image", "uuid": "x"}]}]}, None),
         ({}, {"messages": [{"content": [{"type": "image_embeds"}]}]}, None),
         ({}, {"input": [{"output": [{"type": "x", "image_embeds": "AAAA"}]}]}, None),

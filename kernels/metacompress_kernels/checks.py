@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-_WIDEST_KEY = 256
+from .blocks import WIDEST_KEY
+
 _TRITON_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -25,8 +26,8 @@ def device_of(*arguments: object) -> str:
 
 def check_key_dim(keys: Tensor) -> None:
     """Raises ValueError for keys wider than a block of the Triton kernels."""
-    if keys.shape[-1] > _WIDEST_KEY:
-        raise ValueError(f"on CUDA, Dc must be at most {_WIDEST_KEY}, not {keys.shape[-1]}")
+    if keys.shape[-1] > WIDEST_KEY:
+        raise ValueError(f"on CUDA, Dc must be at most {WIDEST_KEY}, not {keys.shape[-1]}")
 
 
 def check_dtypes(*tensors: Tensor | None) -> None:

@@ -1,7 +1,9 @@
 """The Triton kernels as `torch.library` operations: compilable, capturable, differentiable.
 
-Backward recomputes the plain PyTorch formula: training is bound by the language model, and P is
-small next to its activations, so a backward kernel would not be noticed.
+Backward recomputes the plain PyTorch formula. A backward kernel would not be noticed: with
+LLaVA-1.5 (576 tokens to 58, D = 4,096, Dc = 128) forward, backward and the recomputation are about
+6 GFLOP a picture, forward and backward of a frozen 7B language model over 160 tokens 4,500; and P
+is 134 KB next to that model's gigabytes of activations.
 """
 
 from collections.abc import Callable
@@ -10,12 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .reference import (
-    compress_tokens_ragged_reference,
-    compress_tokens_reference,
-    project_tokens_reference,
-)
-from .triton_compress import Pictures, launch_compress
+from .padded import compress_tokens_padded
+from .reference import compress_tokens_reference, project_tokens_reference
+from .triton_common import Pictures
+from .triton_compress import launch_compress
 from .triton_project import launch_project
 
 
@@ -148,5 +148,5 @@ def _differentiate_through(op: Any, reference: Callable[..., Tensor]) -> None:
 
 
 _differentiate_through(compress_tokens_op, compress_tokens_reference)
-_differentiate_through(compress_tokens_ragged_op, compress_tokens_ragged_reference)
+_differentiate_through(compress_tokens_ragged_op, compress_tokens_padded)
 _differentiate_through(project_tokens_op, project_tokens_reference)

@@ -39,6 +39,7 @@ def compression_weights(
     beta: Tensor,
     *,
     token_bias: Tensor | None = None,
+    output_bias: Tensor | None = None,
     competing: bool = False,
 ) -> Tensor:
     """The mapping's matrix P, which kernels never write.
@@ -52,6 +53,8 @@ def compression_weights(
         keys: `[B, N, Dc]`.
         beta: `[Dc]`, the diagonal.
         token_bias: `[B, N]`, b above: the logarithm of each token's weight.
+        output_bias: `[B, M]`, added to every output's scores where outputs compete: very small for
+            one that takes no part. Without competition it would change nothing.
         competing: outputs compete for every token before the rows are normalised.
 
     Returns:
@@ -62,7 +65,8 @@ def compression_weights(
     scaled_queries = queries.float() * (beta.float() / math.sqrt(keys.shape[-1]))
     scores = scaled_queries @ keys.float().transpose(1, 2)
     if competing:
-        scores = scores - scores.logsumexp(dim=1, keepdim=True)
+        rivals = scores if output_bias is None else scores + output_bias.unsqueeze(2)
+        scores = scores - rivals.logsumexp(dim=1, keepdim=True)
     if token_bias is not None:
         scores = scores + token_bias.float().unsqueeze(1)
     return scores.softmax(dim=-1)

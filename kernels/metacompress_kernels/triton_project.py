@@ -5,9 +5,13 @@ Since the normalisation is linear in x once both are known,
 
     layer_norm(x) W = (x W - mean(x) 1^T W) / deviation(x),
 
-one pass gathers product, sum and sum of squares together. X is read once here and once more, as
-values, by the compression: twice in all, the least for a softmax that must have seen every token
-before the first output is known, unless a picture fits into the chip.
+one pass gathers product, sum and sum of squares together, in fp32. The variance as a difference of
+squares loses `(mean / deviation)^2` units of fp32 rounding: nothing at the values of a projector.
+
+Floor for R tokens: `R D` numbers read and `R C` written, `2 R D C` operations. A program reads a
+token once and the whole weight once for its block of tokens, so wide blocks matter: the weight
+comes from the L2 cache `R / block` times. Few tokens give few blocks; then several programs share
+the channels of one block, and a second small kernel adds their sums.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
@@ -17,9 +21,39 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .triton_compress import _INTERPRETED, _dot, power_of_two
+from .blocks import cdiv, power_of_two, project_blocks
+from .triton_common import INTERPRETED, dot
 
-TOKENS, CHANNELS, COLUMNS, STAGES = 32, 64, 128, 3
+
+@triton.jit
+def _store_projected(
+    out,
+    product,
+    total,
+    squares,
+    column_sum,
+    offset,
+    row,
+    column,
+    num_rows,
+    num_tokens,
+    hidden,
+    width,
+    eps,
+    NORMALISE: tl.constexpr,
+):
+    """Finish `layer_norm(x) W + c` for one block of tokens and columns."""
+    if NORMALISE:
+        mean = total / hidden
+        variance = tl.maximum(squares / hidden - mean * mean, 0.0)
+        sums = tl.load(column_sum + column, mask=column < width, other=0.0)
+        product = (product - mean[:, None] * sums[None, :]) * tl.rsqrt(variance + eps)[:, None]
+    mask = (row < num_rows)[:, None] & (column < width)[None, :]
+    token = (row % num_tokens).to(tl.int64)
+    place = token[:, None] * width + column[None, :]
+    product += tl.load(offset + place, mask=mask, other=0.0).to(tl.float32)
+    place = row.to(tl.int64)[:, None] * width + column[None, :]
+    tl.store(out + place, product.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -29,52 +63,119 @@ def _project_kernel(
     column_sum,
     offset,
     out,
+    moments,
+    num_rows,
     num_tokens,
     hidden,
     width,
     eps,
+    channels_each,
     stride_xb,
     stride_xn,
     stride_xd,
     NORMALISE: tl.constexpr,
+    SPLIT: tl.constexpr,
     WIDEN: tl.constexpr,
     BLOCK_T: tl.constexpr,
-    BLOCK_K: tl.constexpr,
     BLOCK_W: tl.constexpr,
+    BLOCK_K: tl.constexpr,
 ):
-    """Some tokens of one picture times some columns of the weight."""
-    picture = tl.program_id(2).to(tl.int64)
-    tokens += picture * stride_xb
-    out += picture * num_tokens * width
-    token = tl.program_id(1) * BLOCK_T + tl.arange(0, BLOCK_T)
+    """Some tokens times some columns of the weight; with SPLIT, over some of the channels only."""
+    row = tl.program_id(1) * BLOCK_T + tl.arange(0, BLOCK_T)
     column = tl.program_id(0) * BLOCK_W + tl.arange(0, BLOCK_W)
-    wide_token = token.to(tl.int64)
+    picture, token = (row // num_tokens).to(tl.int64), (row % num_tokens).to(tl.int64)
+    x_row = tokens + picture * stride_xb + token * stride_xn
+    first = tl.program_id(2) * channels_each
 
     product = tl.zeros((BLOCK_T, BLOCK_W), tl.float32)
     total = tl.zeros((BLOCK_T,), tl.float32)
     squares = tl.zeros((BLOCK_T,), tl.float32)
-    for start in range(0, hidden, BLOCK_K):
+    for start in range(first, first + channels_each, BLOCK_K):
         depth = start + tl.arange(0, BLOCK_K)
-        source = tokens + wide_token[:, None] * stride_xn + depth[None, :] * stride_xd
-        mask = (token < num_tokens)[:, None] & (depth < hidden)[None, :]
-        x = tl.load(source, mask=mask, other=0.0)
+        inside = depth < hidden
+        source = x_row[:, None] + depth.to(tl.int64)[None, :] * stride_xd
+        x = tl.load(source, mask=(row < num_rows)[:, None] & inside[None, :], other=0.0)
         source = weight + depth[:, None] * width + column[None, :]
-        w = tl.load(source, mask=(depth < hidden)[:, None] & (column < width)[None, :], other=0.0)
-        product += _dot(x.to(w.dtype), w, WIDEN)
+        w = tl.load(source, mask=inside[:, None] & (column < width)[None, :], other=0.0)
+        product += dot(x.to(w.dtype), w, WIDEN)
         if NORMALISE:
             wide = x.to(tl.float32)
             total += tl.sum(wide, 1)
             squares += tl.sum(wide * wide, 1)
-    if NORMALISE:
-        mean = total / hidden
-        variance = tl.maximum(squares / hidden - mean * mean, 0.0)
-        sums = tl.load(column_sum + column, mask=column < width, other=0.0)
-        product = (product - mean[:, None] * sums[None, :]) * tl.rsqrt(variance + eps)[:, None]
 
-    mask = (token < num_tokens)[:, None] & (column < width)[None, :]
-    place = wide_token[:, None] * width + column[None, :]
-    product += tl.load(offset + place, mask=mask, other=0.0).to(tl.float32)
-    tl.store(out + place, product.to(out.dtype.element_ty), mask=mask)
+    if SPLIT:
+        share = tl.program_id(2).to(tl.int64) * num_rows + row
+        mask = (row < num_rows)[:, None] & (column < width)[None, :]
+        tl.store(out + share[:, None] * width + column[None, :], product, mask=mask)
+        if NORMALISE:
+            first_column = (row < num_rows) & (tl.program_id(0) == 0)
+            tl.store(moments + share * 2, total, mask=first_column)
+            tl.store(moments + share * 2 + 1, squares, mask=first_column)
+    else:
+        _store_projected(
+            out,
+            product,
+            total,
+            squares,
+            column_sum,
+            offset,
+            row,
+            column,
+            num_rows,
+            num_tokens,
+            hidden,
+            width,
+            eps,
+            NORMALISE,
+        )
+
+
+@triton.jit
+def _join_kernel(
+    shares,
+    moments,
+    column_sum,
+    offset,
+    out,
+    num_rows,
+    num_tokens,
+    hidden,
+    width,
+    eps,
+    splits,
+    NORMALISE: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
+    """Add the shares of a split projection, always in the same order, and finish it."""
+    row = tl.program_id(1) * BLOCK_T + tl.arange(0, BLOCK_T)
+    column = tl.program_id(0) * BLOCK_W + tl.arange(0, BLOCK_W)
+    mask = (row < num_rows)[:, None] & (column < width)[None, :]
+    product = tl.zeros((BLOCK_T, BLOCK_W), tl.float32)
+    total = tl.zeros((BLOCK_T,), tl.float32)
+    squares = tl.zeros((BLOCK_T,), tl.float32)
+    for split in range(splits):
+        share = row.to(tl.int64) + split * num_rows
+        product += tl.load(shares + share[:, None] * width + column[None, :], mask=mask, other=0.0)
+        if NORMALISE:
+            total += tl.load(moments + share * 2, mask=row < num_rows, other=0.0)
+            squares += tl.load(moments + share * 2 + 1, mask=row < num_rows, other=0.0)
+    _store_projected(
+        out,
+        product,
+        total,
+        squares,
+        column_sum,
+        offset,
+        row,
+        column,
+        num_rows,
+        num_tokens,
+        hidden,
+        width,
+        eps,
+        NORMALISE,
+    )
 
 
 def launch_project(tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | None) -> Tensor:
@@ -84,25 +185,55 @@ def launch_project(tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | 
     out = weight.new_empty(batch, num_tokens, width)
     if out.numel() == 0:
         return out
-    block_w = power_of_two(width, 16, COLUMNS)
-    grid = (triton.cdiv(width, block_w), triton.cdiv(num_tokens, TOKENS), batch)
-    _project_kernel[grid](
+    rows = batch * num_tokens
+    blocks = project_blocks(rows, hidden, width, weight.element_size())
+    each = blocks.channels_each(hidden)
+    splits = cdiv(hidden, each)
+    shares, moments = _workspace(out, splits)
+    column_sum = weight.sum(dim=0, dtype=torch.float32)
+    offset = offset.contiguous()
+    sizes = (rows, num_tokens, hidden, width, 0.0 if eps is None else eps)
+    _project_kernel[(cdiv(width, blocks.columns), cdiv(rows, blocks.tokens), splits)](
         tokens,
         weight.contiguous(),
-        weight.sum(dim=0, dtype=torch.float32),
-        offset.contiguous(),
-        out,
-        num_tokens,
-        hidden,
-        width,
-        0.0 if eps is None else eps,
+        column_sum,
+        offset,
+        shares,
+        moments,
+        *sizes,
+        each,
         *tokens.stride(),
         NORMALISE=eps is not None,
-        WIDEN=_INTERPRETED,
-        BLOCK_T=TOKENS,
-        BLOCK_K=CHANNELS,
-        BLOCK_W=block_w,
-        num_warps=4,
-        num_stages=STAGES,
+        SPLIT=splits > 1,
+        WIDEN=INTERPRETED,
+        BLOCK_T=blocks.tokens,
+        BLOCK_W=blocks.columns,
+        BLOCK_K=blocks.channels,
+        num_warps=blocks.warps,
+        num_stages=blocks.stages,
     )
+    if splits > 1:
+        columns = power_of_two(width, 16, 128)
+        _join_kernel[(cdiv(width, columns), cdiv(rows, 8))](
+            shares,
+            moments,
+            column_sum,
+            offset,
+            out,
+            *sizes,
+            splits,
+            NORMALISE=eps is not None,
+            BLOCK_T=8,
+            BLOCK_W=columns,
+            num_warps=4,
+        )
     return out
+
+
+def _workspace(out: Tensor, splits: int) -> tuple[Tensor, Tensor]:
+    """Where programs leave their sums: `out` itself, or fp32 shares with the moments beside."""
+    if splits == 1:
+        return out, out
+    batch, num_tokens, width = out.shape
+    shares = out.new_empty(splits, batch * num_tokens, width, dtype=torch.float32)
+    return shares, out.new_empty(splits, batch * num_tokens, 2, dtype=torch.float32)

@@ -1,144 +1,86 @@
-"""The kernels compile for NVIDIA GPUs and fit their shared memory, shown without a GPU.
+"""Every launch compiles for NVIDIA GPUs and fits them, shown without a GPU.
 
-Triton brings its own compiler and assembler. Arguments are specialised as a launch on aligned
-tensors with channels in their last dimension would specialise them.
+The launches are those of real calls, with the specialisations a GPU's driver would make: values of
+1 become constants, sizes and addresses are known to be multiples of 16 or not to be.
 """
 # ruff: noqa: E402 - the imports below need Triton, which may be missing
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-
-from metacompress_kernels import triton_compress, triton_project
+from metacompress_kernels.resources import (
+    A100,
+    H100,
+    SHAPES,
+    compiled,
+    launches_of,
+    mapping_launches,
+    usage_of,
+)
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(triton.knobs.runtime.interpret, reason="Triton interprets in this process"),
 ]
 
-SMALLEST_SHARED_MEMORY = 99 * 1024  # of a multiprocessor since Ampere: compute capability 8.6
-TYPES = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
-DENSE = {"RAGGED": False, "WIDEN": False, "cu_tokens": None, "cu_outputs": None}
-RAGGED = {"RAGGED": True, "WIDEN": False}
+CONSUMER_SHARED_MEMORY = 99 * 1024  # of one program with compute capability 8.6 or 8.9
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(triton.knobs.cache, "dir", str(tmp_path))
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory):
+    """Kernels are compiled here, not found."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(triton.knobs.cache, "dir", str(tmp_path_factory.mktemp("triton")))
+        yield
 
 
-def compile_kernel(kernel, constants, types, capability, **options):
-    """Compile for one GPU generation; numbers not named in `types` are 32-bit and aligned."""
-    signature, attributes = {}, {}
-    for place, name in enumerate(kernel.arg_names):
-        signature[name] = "constexpr" if name in constants else types.get(name, "i32")
-        if name not in constants and signature[name] != "fp32":
-            attributes[(place,)] = [["tt.divisibility", 16]]
-    source = ASTSource(
-        fn=kernel,
-        signature=signature,
-        constexprs={(kernel.arg_names.index(name),): value for name, value in constants.items()},
-        attrs=attributes,
-    )
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-
-
-@pytest.mark.parametrize("layout", [DENSE, RAGGED], ids=["dense", "ragged"])
+@pytest.mark.parametrize("gpu", [H100, A100], ids=lambda gpu: gpu.name)
 @pytest.mark.parametrize(
-    ("dtype", "key_dim", "capability"),
+    ("batch", "name"), [(1, "LLaVA-1.5"), (16, "LLaVA-1.5"), (16, "LLaVA-NeXT")]
+)
+def test_real_shapes_fit(batch, name, gpu):
+    sizes = next(sizes for title, sizes in SHAPES.items() if title.startswith(name))
+    for launch in mapping_launches(batch, *sizes, competing=True):
+        usage = usage_of(launch, gpu.capability)
+        # Code for an A100 is the code for consumer GPUs of its time and the next.
+        largest = CONSUMER_SHARED_MEMORY if gpu is A100 else gpu.largest_block
+        assert usage.shared_memory <= largest, launch.name
+        assert gpu.resident(usage) >= 1, launch.name
+        assert usage.spilling_in_loops == 0, launch.name
+
+
+@pytest.mark.parametrize(
+    ("dtype", "key_dim", "ragged"),
     [
-        (torch.bfloat16, 128, 90),
-        (torch.bfloat16, 128, 80),
-        (torch.bfloat16, 256, 90),
-        (torch.float32, 128, 90),
+        (torch.bfloat16, 32, False),
+        (torch.bfloat16, 256, True),
+        (torch.float16, 128, True),
+        (torch.float32, 256, False),
     ],
 )
-def test_compression(layout, dtype, key_dim, capability):
-    data = TYPES[dtype]
-    blocks = triton_compress.blocks_for(300, 4096, key_dim, dtype.itemsize)
-    kernel = compile_kernel(
-        triton_compress._compress_kernel,
-        {
-            **layout,
-            "HAS_BIAS": True,
-            "BLOCK_M": blocks.outputs,
-            "BLOCK_N": blocks.tokens,
-            "BLOCK_D": blocks.channels,
-            "BLOCK_C": blocks.key_channels,
-            **dict.fromkeys(("stride_vd", "stride_kc", "stride_bn"), 1),
-        },
-        {
-            **dict.fromkeys(("values", "keys", "beta", "out"), data),
-            **dict.fromkeys(("queries", "token_bias"), "*fp32"),
-            **dict.fromkeys(("cu_tokens", "cu_outputs"), "*i32"),
-        },
-        capability,
-        num_warps=blocks.warps,
-        num_stages=blocks.stages,
+def test_every_dtype_and_layout_compiles(dtype, key_dim, ragged):
+    launches = mapping_launches(
+        2, 700, 130, 8192, key_dim, dtype=dtype, competing=True, ragged=ragged
     )
-    assert kernel.metadata.shared <= SMALLEST_SHARED_MEMORY
-    if dtype == torch.bfloat16:
-        assert "mma" in kernel.asm["ptx"], "no tensor-core instruction"
+    assert {launch.name for launch in launches} >= {"project", "pool", "column", "compress"}
+    for launch in launches:
+        kernel = compiled(launch, H100.capability)
+        assert kernel.metadata.shared <= H100.largest_block, launch.name
+        if launch.name in ("project", "compress") and dtype != torch.float32:
+            assert "wgmma" in kernel.asm["ptx"], f"{launch.name} misses Hopper's tensor cores"
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_columns(dtype):
-    blocks = triton_compress.column_blocks_for(256)
-    kernel = compile_kernel(
-        triton_compress._column_kernel,
-        {
-            **DENSE,
-            "HAS_BIAS": True,
-            "BLOCK_M": blocks.outputs,
-            "BLOCK_N": blocks.tokens,
-            "BLOCK_C": blocks.key_channels,
-            **dict.fromkeys(("stride_kc", "stride_bn"), 1),
-        },
-        {
-            **dict.fromkeys(("keys", "beta"), TYPES[dtype]),
-            **dict.fromkeys(("queries", "token_bias", "out"), "*fp32"),
-        },
-        90,
-        num_warps=blocks.warps,
-        num_stages=blocks.stages,
-    )
-    assert kernel.metadata.shared <= SMALLEST_SHARED_MEMORY
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1, 1), (1, 1, 1, 24, 16), (3, 7, 7, 5, 17)], ids=str)
+@pytest.mark.parametrize("ragged", [False, True], ids=["dense", "ragged"])
+def test_sizes_of_one_compile(sizes, ragged):
+    """Triton turns an argument of 1 into a constant, which is another type inside the kernel."""
+    for launch in mapping_launches(*sizes, competing=True, ragged=ragged):
+        assert compiled(launch, A100.capability).asm["cubin"]
 
 
-@pytest.mark.parametrize("layout", [DENSE, RAGGED], ids=["dense", "ragged"])
-def test_pooling(layout):
-    constants = {**layout, "BLOCK_M": 16, "BLOCK_C": 256, "stride_qc": 1}
-    del constants["WIDEN"]
-    pointers = ("windows", "cu_tokens", "cu_outputs")
-    types = {"queries": "*bf16", "pooled": "*fp32", **dict.fromkeys(pointers, "*i32")}
-    if layout is RAGGED:
-        types["grid_cols"] = "*i32"
-    compile_kernel(triton_compress._pool_kernel, constants, types, 90, num_warps=4)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_projection(dtype):
-    kernel = compile_kernel(
-        triton_project._project_kernel,
-        {
-            "NORMALISE": True,
-            "WIDEN": False,
-            "BLOCK_T": triton_project.TOKENS,
-            "BLOCK_K": triton_project.CHANNELS,
-            "BLOCK_W": triton_project.COLUMNS,
-            "stride_xd": 1,
-        },
-        {
-            **dict.fromkeys(("tokens", "weight", "offset", "out"), TYPES[dtype]),
-            "column_sum": "*fp32",
-            "eps": "fp32",
-        },
-        90,
-        num_warps=4,
-        num_stages=triton_project.STAGES,
-    )
-    assert kernel.metadata.shared <= SMALLEST_SHARED_MEMORY
+def test_a_launch_that_reads_a_value_back_is_noticed():
+    with pytest.raises(DataDependentOutputException, match="_local_scalar_dense"):
+        launches_of(lambda: torch.empty(1, device="cuda").item())

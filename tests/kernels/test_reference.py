@@ -8,10 +8,12 @@ from metacompress_compressor.windows import Grid, window_ranges
 from metacompress_kernels import (
     compress_tokens,
     compress_tokens_ragged,
+    compress_tokens_ragged_reference,
     compression_weights,
     pool_windows,
     project_tokens,
 )
+from metacompress_kernels.padded import compress_tokens_padded
 
 from .cases import exact, relative_error
 from .cases import random_case as positional_case
@@ -133,6 +135,45 @@ def test_ragged_equals_picture_by_picture(competing):
     )
     expected = [exact(*case[:3], beta, None, None, case[6], competing)[0] for case in cases]
     assert relative_error(got, torch.cat(expected)) < 1e-5
+
+
+def ragged_arguments():
+    """Pictures of different sizes and budgets, one of them empty, with windows."""
+    grids = [(Grid(3, 4), Grid(2, 2)), (Grid(5, 7), Grid(2, 3)), (Grid(1, 1), Grid(1, 1))]
+    case = positional_case(1, 48, 48)
+    windows = torch.cat([torch.tensor(window_ranges(g, small, "2d")) for g, small in grids])
+    edges = torch.tensor([0, 12, 12, 47, 48]), torch.tensor([0, 4, 4, 10, 11])
+    packed = [part[0] for part in case[:3]]
+    return (
+        [*packed, case[3], *edges, 35, 6],
+        {"windows": windows, "grid_cols": torch.tensor([4, 1, 7, 1]), "token_bias": case[6][0]},
+    )
+
+
+@pytest.mark.parametrize("competing", [False, True])
+@pytest.mark.parametrize("windowed", [False, True])
+def test_padded_pictures_equal_one_by_one_gradients_too(competing, windowed):
+    arguments, options = ragged_arguments()
+    if not windowed:
+        arguments[1] = arguments[1][:11]
+        options = {}
+
+    def run(function):
+        leaves = [part.clone().requires_grad_() for part in arguments[:4]]
+        out = function(*leaves, *arguments[4:], competing=competing, **options)
+        out.square().sum().backward()
+        return out, *(leaf.grad for leaf in leaves)
+
+    both = zip(run(compress_tokens_padded), run(compress_tokens_ragged_reference), strict=True)
+    for got, want in both:
+        torch.testing.assert_close(got, want)
+
+
+def test_packed_pictures_compile_without_a_graph_break():
+    arguments, options = ragged_arguments()
+    compiled = torch.compile(compress_tokens_ragged, backend="aot_eager", fullgraph=True)
+    expected = compress_tokens_ragged(*arguments, **options)
+    torch.testing.assert_close(compiled(*arguments, **options), expected)
 
 
 @pytest.mark.parametrize("eps", [None, 1e-5])

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from .settings_flags import add_settings, split
 
@@ -39,53 +40,74 @@ tokens in `usage`; on a machine without a GPU it also picks settings that start 
 Exit status 2: settings or compressor make no sense; the reason is one line on stderr.
 """
 
+_CHECK = """\
+Tell whether `metacompress serve` with the same words would start: settings, keys, model and
+compressor, memory of GPU and host, the port. Nothing is loaded and nothing is started.
+"""
+
+_CHECK_END = "Exit status 2: something stands against it; each reason is one line on stderr."
+
+_OF_SERVER = {
+    "serve": ("start the server", _SERVE, _SERVE_END),
+    "check": ("tell whether the server would start", _CHECK, _CHECK_END),
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand. Returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["serve"] and "--help=all" in arguments:
         return _help_with_vllm()
-    parser, serve = _parser(arguments[0] if arguments else "")
-    if arguments[:1] == ["serve"] and not {"-h", "--help"} & set(arguments):
-        return _serve(serve, arguments[1:])
+    parser, servers = _parser(arguments[0] if arguments else "")
+    if arguments and arguments[0] in _OF_SERVER and not {"-h", "--help"} & set(arguments):
+        return _run_server_command(arguments[0], *split(servers[arguments[0]], arguments[1:]))
     parsed = parser.parse_args(arguments)
     status: int = parsed.run(parsed)
     return status
 
 
-def _parser(chosen: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+def _parser(chosen: str) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The command's parser, and those of the subcommands that take vLLM's flags too."""
     parser = argparse.ArgumentParser(prog="metacompress", description=_DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    serve = commands.add_parser(
-        "serve",
-        help="start the server",
-        description=_SERVE,
-        epilog=_SERVE_END,
-        usage="metacompress serve [MODEL] [settings below] [any flag of vllm serve]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add_settings(serve)
+    servers = {}
+    for name, (purpose, description, end) in _OF_SERVER.items():
+        servers[name] = commands.add_parser(
+            name,
+            help=purpose,
+            description=description,
+            epilog=end,
+            usage=f"metacompress {name} [MODEL] [settings below] [any flag of vllm serve]",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        add_settings(servers[name])
     for name, (module, purpose) in _OF_COMPRESSOR.items():
         command = commands.add_parser(name, help=purpose)
         if name == chosen:
             implementation = importlib.import_module(module)
             implementation.add_arguments(command)
             command.set_defaults(run=implementation.run)
-    return parser, serve
+    return parser, servers
 
 
-def _serve(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+def _run_server_command(
+    name: str, model: str | None, given: dict[str, Any], passed: list[str]
+) -> int:
+    if name == "check":
+        from .check import check
+
+        return check(model, given, passed)
     from .launcher import launch
 
-    return launch(*split(parser, arguments))
+    return launch(model, given, passed)
 
 
 def _help_with_vllm() -> int:
     from .launcher import vllm_help
 
-    _, serve = _parser("serve")
-    serve.print_help()
+    _, servers = _parser("serve")
+    servers["serve"].print_help()
     return vllm_help()
 
 

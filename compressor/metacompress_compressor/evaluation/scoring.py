@@ -8,6 +8,7 @@ most likely one given those before it, so one forward pass decides all turns of 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -58,17 +59,22 @@ def score_batch(
     Returns:
         For each trial and dialogue, which turns are answered right.
     """
-    batch, visual = corpus.batch(indices, adapter.device)
-    paths = [corpus.dialogues[index].image for index in indices]
-    pictures = PictureBatch(
-        visual, corpus.layout(indices[0]), adapter, lambda: [Image.open(path) for path in paths]
-    )
+    batch = corpus.text(indices, adapter.device)
+    pictures = pictures_of(adapter, corpus, indices)
     turns = [len(corpus.dialogues[index].turns) for index in indices]
     with torch.no_grad():
         return {
             trial: [of_dialogue.tolist() for of_dialogue in torch.split(right, turns)]
             for trial, right in _answers(adapter, batch, pictures, trials)
         }
+
+
+def pictures_of(adapter: Adapter, corpus: Corpus, indices: Sequence[int]) -> PictureBatch:
+    """The pictures of a few dialogues, of one layout."""
+    _, visual = corpus.batch(indices, adapter.device)
+    paths = [corpus.dialogues[index].image for index in indices]
+    layout = corpus.layout(indices[0])
+    return PictureBatch(visual, layout, adapter, lambda: [_open(path) for path in paths])
 
 
 def _answers(
@@ -109,6 +115,11 @@ def placement_of(reduced: Reduced, num_tokens: int, positions: Positions) -> Pla
     if positions == "contiguous":
         return Placement.contiguous(reduced.tokens.shape[1])
     return Placement(reduced.positions, num_tokens)
+
+
+def _open(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
 
 
 def _budget(trial: Trial, pictures: PictureBatch) -> Budget:

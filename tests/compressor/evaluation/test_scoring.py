@@ -3,26 +3,11 @@
 import pytest
 import torch
 
-from metacompress_compressor.adapters import Placement, TurnText, collate, load_adapter
+from metacompress_compressor.adapters import Placement, TurnText, collate
 from metacompress_compressor.evaluation import evaluate
 from metacompress_compressor.evaluation.scoring import right_turns
 from metacompress_compressor.mapping import TokenMapping
 from metacompress_compressor.reductions import FastV, Full, Mapped, Sample
-from metacompress_compressor.training.corpus import encode_dialogues, join_features
-from metacompress_compressor.training.dialogues import read_dialogues
-from metacompress_compressor.training.features import cached_features
-
-
-@pytest.fixture(scope="module")
-def adapter(tiny_llava):
-    return load_adapter(tiny_llava)
-
-
-@pytest.fixture
-def corpus(adapter, dialogue_folder, tmp_path):
-    data, encoded = encode_dialogues(adapter, read_dialogues([dialogue_folder]))
-    features = cached_features(adapter, data.images, tmp_path, lambda done, total: None)
-    return join_features(data, encoded, features)
 
 
 def greedy(adapter, token_ids, visual, count):

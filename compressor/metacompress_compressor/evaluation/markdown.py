@@ -1,0 +1,191 @@
+"""Tables of an evaluation's records as Markdown."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Record = Mapping[str, Any]
+
+
+def all_tables(records: Sequence[Record]) -> str:
+    """Every table, each under a heading."""
+    return "\n".join(f"## {title}\n\n{table(records)}\n" for title, table in TABLES.values())
+
+
+def provenance(records: Sequence[Record]) -> str:
+    """What was measured, on what, in two sentences."""
+    first = records[0]
+    versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
+    hardware = ", ".join(f"{name} {value}" for name, value in first["hardware"].items())
+    return (
+        f"{first['turns']} answers in {first['dialogues']} dialogues "
+        f"(data {first['data_digest'][:12]}), "
+        f"model {first['model']} ({first['model_fingerprint'][:12]}) in {first['dtype']}, "
+        f"{first['scoring']}. {hardware}; {versions}; commit {first['commit']}."
+    )
+
+
+def accuracy_table(records: Sequence[Record]) -> str:
+    """Accuracy in percent at every budget, with kept / with contiguous positions."""
+    budgets = sorted({r["retention_ratio"] for r in records if r["kind"] != "full"}, reverse=True)
+    full = _full(records)
+    rows = [["full", *[_percent(full["accuracy"]) for _ in budgets]]]
+    rows += [
+        [_name(group[0]), *[_both_positions(_at(group, budget)) for budget in budgets]]
+        for group in _groups(records, lambda r: (r["method"], r["windows"]))
+    ]
+    heads = [f"{1 - budget:.0%} less" for budget in budgets]
+    return _table(["accuracy in percent, kept / contiguous positions", *heads], rows)
+
+
+def turns_table(records: Sequence[Record]) -> str:
+    """Accuracy, interval, retention and turns at a tenth of the tokens, each at its better rule."""
+    chosen = [_full(records), *_best_of_each(records, _main_budget(records))]
+    turns = len(chosen[0]["per_turn"])
+    rows = [
+        [
+            _name(record),
+            f"{record['visual_tokens']:g}",
+            _rule(record),
+            _with_interval(record["accuracy"]),
+            _percent(record["retention"]),
+            *[_percent(turn) for turn in record["per_turn"]],
+        ]
+        for record in chosen
+    ]
+    heads = [f"turn {number}" for number in range(1, turns + 1)]
+    heads = ["method", "tokens", "positions", "accuracy (95 %)", "of full", *heads]
+    return _table(heads, rows)
+
+
+def kinds_table(records: Sequence[Record]) -> str:
+    """Accuracy by kind of question at a tenth of the tokens, each method at its better rule."""
+    chosen = [_full(records), *_best_of_each(records, _main_budget(records))]
+    kinds = list(chosen[0]["per_kind"])
+    rows = [
+        [_name(record), *[f"{100 * record['per_kind'][kind]:.1f}" for kind in kinds]]
+        for record in chosen
+    ]
+    return _table(["accuracy in percent", *[f"`{kind or 'any'}`" for kind in kinds]], rows)
+
+
+def lead_table(records: Sequence[Record]) -> str:
+    """Each mapping's lead over the best prompt-agnostic baseline, in points, with intervals."""
+    leading = [record for record in records if record.get("lead")]
+    turns = len(leading[0]["per_turn"]) if leading else 0
+    rows = []
+    for record in leading:
+        if record["positions"] != record["trained_positions"]:
+            continue
+        overall = record["lead"]["overall"]
+        rows.append(
+            [
+                f"{1 - record['retention_ratio']:.0%}",
+                _name(record),
+                f"{overall['over']} ({overall['over_tokens']:g}, {overall['over_positions']})",
+                _with_interval(overall, sign=True),
+                *[_with_interval(turn, sign=True) for turn in record["lead"]["per_turn"]],
+            ]
+        )
+    heads = [f"turn {number}" for number in range(1, turns + 1)]
+    return _table(["reduction", "mapping", "best baseline", "lead, all turns", *heads], rows)
+
+
+def cost_table(records: Sequence[Record]) -> str:
+    """Work at a tenth of the tokens: prefill, keys and values, and the reduction itself."""
+    chosen = [_full(records), *_best_of_each(records, _main_budget(records))]
+    rows = []
+    for record in chosen:
+        reduction, prefill = record["reduction"], record["prefill"]
+        rows.append(
+            [
+                _name(record),
+                f"{prefill['flops'] / 1e9:.2f} G",
+                f"{prefill['flops_share']:.1%}",
+                f"{prefill['visual_kv_share']:.1%}",
+                "in the model" if reduction is None else _share(reduction, "flops"),
+                "in the model" if reduction is None else _share(reduction, "time"),
+            ]
+        )
+    heads = ["prefill FLOPs", "of full", "visual KV", "reduction, FLOPs", "reduction, time"]
+    return _table(["method", *heads], rows)
+
+
+#: By the name that a page asks for it: heading, and what makes it.
+TABLES: dict[str, tuple[str, Callable[[Sequence[Record]], str]]] = {
+    "provenance": ("What was measured", provenance),
+    "accuracy": ("Accuracy at every budget", accuracy_table),
+    "lead": ("Lead of the mapping over the best prompt-agnostic baseline", lead_table),
+    "turns": ("Turn by turn, at about a tenth of the tokens", turns_table),
+    "kinds": ("By kind of question, at about a tenth of the tokens", kinds_table),
+    "cost": ("Work, at about a tenth of the tokens", cost_table),
+}
+
+
+def _full(records: Sequence[Record]) -> Record:
+    return next(record for record in records if record["kind"] == "full")
+
+
+def _main_budget(records: Sequence[Record]) -> float:
+    budgets = {record["retention_ratio"] for record in records if record["kind"] != "full"}
+    nearest: float = min(budgets, key=lambda budget: abs(budget - 0.1))
+    return nearest
+
+
+def _best_of_each(records: Sequence[Record], budget: float) -> list[Record]:
+    """Of each method at a budget, the rule of positions that it does better with."""
+    return [
+        max(_at(group, budget), key=lambda record: record["accuracy"]["value"])
+        for group in _groups(records, lambda r: (r["method"], r["windows"]))
+    ]
+
+
+def _groups(
+    records: Sequence[Record], key: Callable[[Record], tuple[Any, ...]]
+) -> list[list[Record]]:
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        if record["kind"] != "full":
+            groups.setdefault(key(record), []).append(record)
+    return list(groups.values())
+
+
+def _at(group: Sequence[Record], budget: float) -> list[Record]:
+    return [record for record in group if record["retention_ratio"] == budget]
+
+
+def _both_positions(records: Sequence[Record]) -> str:
+    by_rule = {record["positions"]: _percent(record["accuracy"]) for record in records}
+    shown = " / ".join(by_rule[rule] for rule in ("kept", "contiguous") if rule in by_rule)
+    return f"{shown} ({records[0]['visual_tokens']:g})"
+
+
+def _name(record: Record) -> str:
+    if record["kind"] == "mapping":
+        return f"**{record['label']}**"
+    if record["method"] == "sample" and record["windows"] == "1d":
+        return f"{record['label']}, 1-D budget"
+    return str(record["label"])
+
+
+def _rule(record: Record) -> str:
+    return "" if record["kind"] == "full" else str(record["positions"])
+
+
+def _share(reduction: Record, unit: str) -> str:
+    share = f"{reduction[f'{unit}_share_of_tower']:.1%}"
+    return f"{share} instead" if reduction["instead_of_tower"] else share
+
+
+def _percent(estimate: Mapping[str, Any]) -> str:
+    return f"{100 * estimate['value']:.1f}"
+
+
+def _with_interval(estimate: Mapping[str, Any], *, sign: bool = False) -> str:
+    low, high = (f"{100 * bound:.1f}" for bound in estimate["ci95"])
+    value = 100 * estimate["value"]
+    return f"{value:+.1f} ({low} to {high})" if sign else f"{value:.1f} ({low} to {high})"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *rows])

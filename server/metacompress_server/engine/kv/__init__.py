@@ -1,0 +1,1 @@
+"""Sessions' keys and values in vLLM: its offloading connector with our policy and our disk tier."""

@@ -1,0 +1,1 @@
+"""Keys and values of sessions outside the GPU: what is kept, how long, and what goes first."""

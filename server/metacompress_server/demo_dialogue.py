@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,11 +93,12 @@ def _parse_dialogue(folder: Path, row: dict[str, Any], num_turns: int) -> Pictur
 
 
 def ask_dialogue(client: OpenAI, model: str, dialogue: PictureDialogue) -> Iterator[TurnResult]:
-    """Ask the questions in order, each with the picture and all earlier turns before it."""
+    """Ask the questions in order, as one session: each turn carries all before it."""
     messages: list[dict[str, Any]] = []
+    session = f"demo-{uuid.uuid4()}"
     for question in dialogue.questions:
         messages.append(user_message(question.text, None if messages else dialogue.picture))
-        result = _ask(client, model, messages, question)
+        result = _ask(client, model, session, messages, question)
         messages.append({"role": "assistant", "content": result.answer})
         yield result
 
@@ -111,7 +113,9 @@ def user_message(text: str, picture: Path | None) -> dict[str, Any]:
     return {"role": "user", "content": [image, {"type": "text", "text": text}]}
 
 
-def _ask(client: OpenAI, model: str, messages: Sequence[Any], question: Question) -> TurnResult:
+def _ask(
+    client: OpenAI, model: str, session: str, messages: Sequence[Any], question: Question
+) -> TurnResult:
     started = time.perf_counter()
     stream = client.chat.completions.create(
         model=model,
@@ -120,6 +124,7 @@ def _ask(client: OpenAI, model: str, messages: Sequence[Any], question: Question
         max_tokens=MAX_ANSWER_TOKENS,
         stream=True,
         stream_options={"include_usage": True},
+        extra_headers={"X-Session-ID": session},
     )
     answer, usage, ttft_s = read_stream(stream, started)
     return turn_result(question, answer, usage, ttft_s)

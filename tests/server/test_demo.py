@@ -157,9 +157,13 @@ class RecordingClient:
     def __init__(self) -> None:
         self.chat = self.completions = self
         self.requests: list[list[dict[str, Any]]] = []
+        self.sessions: list[str] = []
 
-    def create(self, *, messages: list[dict[str, Any]], **_: Any) -> Iterator[ChatCompletionChunk]:
+    def create(
+        self, *, messages: list[dict[str, Any]], extra_headers: dict[str, str], **_: Any
+    ) -> Iterator[ChatCompletionChunk]:
         self.requests.append(list(messages))
+        self.sessions.append(extra_headers["X-Session-ID"])
         yield chunk(f"a{len(self.requests) - 1}")
         yield chunk(usage=usage(metacompress=SAVINGS))
 
@@ -173,6 +177,15 @@ def test_every_turn_carries_the_earlier_ones_and_one_picture(pictures: Path) -> 
     last = client.requests[-1]
     assert [message["role"] for message in last] == ["user", "assistant"] * 2 + ["user"]
     assert [isinstance(message["content"], list) for message in last] == [True] + [False] * 4
+
+
+def test_a_dialogue_is_a_session_of_its_own(pictures: Path) -> None:
+    client: Any = RecordingClient()
+    for dialogue in load_dialogues(pictures, 2, 3):
+        list(ask_dialogue(client, "m", dialogue))
+    first, second = client.sessions[:3], client.sessions[3:]
+    assert len(set(first)) == len(set(second)) == 1
+    assert first[0] != second[0]
 
 
 def test_the_table_shows_each_turn() -> None:

@@ -290,19 +290,12 @@ KV = Row(
         ),
         Panel(
             "Cache hits by layer",
-            "Hits per query: decoded pictures, prefix of KV blocks; pictures without a tower run.",
+            "Hits per query: decoded pictures, prompt tokens found as KV; pictures without a run.",
             "percentunit",
             (
                 Query(
                     share(rate("vllm:mm_cache_hits_total"), rate("vllm:mm_cache_queries_total")),
                     "processor",
-                ),
-                Query(
-                    share(
-                        rate(IMAGES, where='result="reused"'),
-                        rate(IMAGES, where='result!="rejected"'),
-                    ),
-                    "encoder",
                 ),
                 Query(
                     share(
@@ -313,24 +306,54 @@ KV = Row(
                 ),
                 Query(
                     share(
-                        rate("vllm:external_prefix_cache_hits_total"),
-                        rate("vllm:external_prefix_cache_queries_total"),
+                        rate(IMAGES, where='result="reused"'),
+                        rate(IMAGES, where='result!="rejected"'),
                     ),
-                    "host tier",
+                    "pictures",
                 ),
             ),
+        ),
+        Panel(
+            "Pictures found, by layer",
+            "Per second: as KV in the prefix, in the engine's encoder cache, in the tier below it.",
+            "short",
+            (Query(rate("metacompress_image_cache_hits_total", "layer"), "{{layer}}"),),
+            stacked=True,
+        ),
+        Panel(
+            "Prompt tokens found, by layer",
+            "Per second: KV on the GPU, brought back from host memory, from disk.",
+            "short",
+            (Query(rate("metacompress_cached_prompt_tokens_total", "layer"), "{{layer}}"),),
+            stacked=True,
+        ),
+        Panel(
+            "Tiers below the GPU",
+            "Bytes held: KV in host memory and on disk, compressed pictures.",
+            "bytes",
+            (Query(f"sum by (tier) (metacompress_tier_bytes{{{M}}})", "{{tier}}"),),
+            stacked=True,
+        ),
+        Panel(
+            "Blocks that tiers let go",
+            "Per second, by reason.",
+            "short",
+            (Query(rate("metacompress_session_kv_evictions_total", "reason"), "{{reason}}"),),
+            stacked=True,
         ),
         Panel(
             "KV cache in use",
             "Share of the engine's KV blocks.",
             "percentunit",
             (Query(f"max(vllm:kv_cache_usage_perc{{{M}}})", "in use"),),
+            width=12,
         ),
         Panel(
             "Preemptions",
             "Requests per second that lost their KV blocks to others.",
             "short",
             (Query(rate("vllm:num_preemptions_total"), "preemptions"),),
+            width=12,
         ),
     ),
 )
@@ -374,11 +397,13 @@ LATENCY = Row(
         ),
         Panel(
             "Requests",
-            "In the engine, running and waiting.",
+            "Let in and not answered yet, of which the engine runs some; the limit answers 429.",
             "short",
             (
+                Query(f"sum(metacompress_requests_in_flight{{{M}}})", "in flight"),
                 Query(f"sum(vllm:num_requests_running{{{M}}})", "running"),
                 Query(f"sum(vllm:num_requests_waiting{{{M}}})", "waiting"),
+                Query(f"sum(metacompress_requests_limit{{{M}}})", "limit"),
             ),
         ),
     ),
@@ -401,10 +426,25 @@ INTAKE = Row(
             stacked=True,
         ),
         Panel(
+            "Requests refused",
+            "At the front door, per second, by reason.",
+            "short",
+            (Query(rate("metacompress_requests_refused_total", "reason"), "{{reason}}"),),
+            stacked=True,
+        ),
+        Panel(
+            "Decoding a picture",
+            "With the wait for a decoder.",
+            "s",
+            quantiles("metacompress_image_decode_seconds"),
+            width=12,
+        ),
+        Panel(
             "Fetching a picture",
             "From an allowed URL.",
             "s",
             quantiles("metacompress_image_fetch_seconds"),
+            width=12,
         ),
     ),
 )

@@ -1,6 +1,7 @@
 """`metacompress train`: options, and errors as one line."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train as `args` say. The last line on standard output is the result as JSON.
+    """Train, or try what it costs, as `args` say. The last line on standard output is JSON.
 
     Returns:
         0 for a finished run, 1 for one that was stopped and can be resumed, 2 for bad input.
@@ -40,13 +41,20 @@ def run(args: argparse.Namespace) -> int:
     from .checkpoint import CheckpointMismatch
     from .console import RunConsole
     from .dialogues import DataError
+    from .dry_run import dry_run
     from .run import run_training, summary_line
     from .team import Team, TeamError
 
     try:
         job = job_from(args)
         team = Team(job.device)
-        result = run_training(job, team, RunConsole(quiet=not team.is_main))
+        console = RunConsole(quiet=not team.is_main)
+        if args.dry_run:
+            estimate = dry_run(job, team, console)
+            if team.is_main:
+                print(json.dumps(estimate))
+            return 0
+        result = run_training(job, team, console)
     except (
         SettingsError,
         AdapterError,
@@ -70,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
 
 def job_from(args: argparse.Namespace) -> TrainJob:
     """The job that the parsed options describe. Raises SettingsError."""
+    if args.dry_run and args.resume:
+        raise SettingsError("a dry run goes on from nothing: leave out --resume or --dry-run")
     ratios, span = budgets_from(args.retention)
     settings = TrainSettings(
         retention_ratios=ratios,
@@ -251,6 +261,11 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own)")
     group.add_argument(
         "--save-every", type=int, default=100, help="steps between checkpoints (default: 100)"
+    )
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="measure a few steps and print what time, memory and disk the run would take",
     )
     group.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
 

@@ -64,7 +64,7 @@ def cached_features(
     edges = [0]
     for layout in layouts:
         edges.append(edges[-1] + layout.num_tokens)
-    key = _cache_key(adapter, images)
+    path = features_file(adapter, images, cache_dir)
 
     def fill(tokens: Tensor) -> None:
         done = 0
@@ -76,9 +76,14 @@ def cached_features(
             on_progress(done, len(images))
 
     shape = (edges[-1], adapter.hidden_size)
-    tokens = cached_tensor(cache_dir / f"features-{key}.bin", shape, _DTYPE, fill)
+    tokens = cached_tensor(path, shape, _DTYPE, fill)
     on_progress(len(images), len(images))
-    return Features(tokens, tuple(edges), layouts, key)
+    return Features(tokens, tuple(edges), layouts, path.stem.removeprefix("features-"))
+
+
+def features_file(adapter: Adapter, images: Sequence[Path], cache_dir: Path) -> Path:
+    """Where `cached_features` keeps the visual tokens of these pictures."""
+    return cache_dir / f"features-{_cache_key(adapter, images)}.bin"
 
 
 def picture_layout(adapter: Adapter, image: Path) -> PictureLayout:

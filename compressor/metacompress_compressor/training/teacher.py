@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from metacompress_compressor.adapters import Adapter, DialogueBatch, Placement
+from metacompress_compressor.adapters import Adapter, DialogueBatch, EncodedDialogue, Placement
 
 from .corpus import Corpus
 from .disk_cache import cached_tensor, checkpoint_digest
@@ -60,9 +60,7 @@ def cached_teacher(
         cache_dir: folder for the file.
         on_progress: called with dialogues done and dialogues in all.
     """
-    edges = [0]
-    for encoded in corpus.encoded:
-        edges.append(edges[-1] + sum(map(len, encoded.answer_indices)))
+    edges = answer_edges(corpus.encoded)
     dtype: torch.dtype = adapter.model.dtype
     vocabulary: int = adapter.model.get_output_embeddings().weight.shape[0]
 
@@ -82,6 +80,14 @@ def cached_teacher(
     logits = cached_tensor(path, (edges[-1], vocabulary), dtype, fill)
     on_progress(len(corpus), len(corpus))
     return CachedTeacher(logits, edges, adapter.device)
+
+
+def answer_edges(encoded: Sequence[EncodedDialogue]) -> list[int]:
+    """Dialogue i has the answer tokens `edges[i]` up to `edges[i + 1]` of all."""
+    edges = [0]
+    for dialogue in encoded:
+        edges.append(edges[-1] + sum(map(len, dialogue.answer_indices)))
+    return edges
 
 
 def _key(adapter: Adapter, corpus: Corpus) -> str:

@@ -8,6 +8,7 @@ from vllm.v1.executor.abstract import Executor
 from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
+from metacompress_compressor.artifact import load_artifact
 from metacompress_server.ledger import PictureLedger
 
 from . import rpc
@@ -41,10 +42,11 @@ class Compressing:
         """
         super()._init_executor()  # type: ignore[misc]
         model_config = self.vllm_config.model_config  # type: ignore[attr-defined]
-        if getattr(model_config.hf_config, COMPRESSOR_KEY, None) is None:
+        folder = getattr(model_config.hf_config, COMPRESSOR_KEY, None)
+        if folder is None:
             return
-        keeper = CompressorKeeper(model_config, self._ask_workers)
-        keeper.verify()
+        keeper = CompressorKeeper(self._ask_workers)
+        keeper.verify(folder, load_artifact(folder).digest)
         rpc.register(HELD, keeper.digests)
         rpc.register(RELOAD, keeper.reload)
 

@@ -67,7 +67,7 @@ def _obstacle(flags: Flags) -> str | None:
     for flag in _OTHERS:
         if flag in flags:
             return f"--{flag} names another connector"
-    if "no-enable-prefix-caching" in flags.words:
+    if "no-enable-prefix-caching" in flags or flags.setting("enable-prefix-caching") is False:
         return "--no-enable-prefix-caching"
     if str(flags.setting("nnodes") or 1) != "1":
         return "--nnodes: workers of several nodes share no memory"

@@ -1,8 +1,9 @@
 """What the HTTP side does for a session: its turns, its page, its end, here and in the engine."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .engine_calls import DROP_SESSION, SESSION_KV, EngineCalls, added_up
@@ -24,6 +25,7 @@ class SessionDesk:
     engine: EngineCalls
     metrics: SessionMetrics
     bytes_per_token: int
+    _dropping: set["asyncio.Task[int]"] = field(default_factory=set)
 
     async def begin_turn(
         self, tenant: Tenant, session_id: str, pictures: Sequence[SessionPicture]
@@ -41,7 +43,7 @@ class SessionDesk:
             tenant.max_sessions,
         )
         self.metrics.looked_up(turn.found)
-        await self._drop(ended)
+        self._drop_beside(ended)
         return turn
 
     async def create(self, tenant: Tenant, session_id: str | None) -> Session:
@@ -81,11 +83,24 @@ class SessionDesk:
         """Set the gauges. For the leading process alone."""
         self.metrics.update(await self.store.totals())
 
+    def _drop_beside(self, ended: Sequence[EndedSession]) -> None:
+        """A request does not wait until the engine has dropped other sessions."""
+        if ended:
+            task = asyncio.ensure_future(self._drop(ended))
+            self._dropping.add(task)
+            task.add_done_callback(self._dropping.discard)
+
     async def _drop(self, ended: Sequence[EndedSession]) -> int:
+        """Count the ends and free the KV, but for idle sessions: the tiers have the same TTL.
+
+        Returns:
+            Bytes that were freed.
+        """
         self.metrics.ended(ended)
         freed = 0
         for session in ended:
-            freed += sum(await self.engine.ask(DROP_SESSION, session.scoped))
+            if session.reason != "ttl":
+                freed += sum(await self.engine.ask(DROP_SESSION, session.scoped))
         return freed
 
     def _describe(self, session: Session, held: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The session and file routes in an app of their own, with a recorded engine in vLLM's place."""
 
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -48,16 +49,27 @@ class RecordedEngine:
         return {"sessions": sessions, "totals": {"host_bytes": sum(self.held.values())}}
 
 
+class Clock:
+    """This moment, until it is turned."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class App:
     """The app and what is in it; `get`, `post`, `delete` as a tenant."""
 
     def __init__(
         self, folder: Path, check: Callable[[bytes], Awaitable[object]], *, tier: bool = True
     ) -> None:
+        self.clock = Clock()
         self.registry = CollectorRegistry()
         self.engine = RecordedEngine(tier=tier)
         self.sessions = SessionDesk(
-            store=SessionStore(folder / "sessions.sqlite", SessionLimits(60, 8, 8)),
+            store=SessionStore(folder / "sessions.sqlite", SessionLimits(60, 8, 8), self.clock),
             engine=self.engine,
             metrics=SessionMetrics("m", BYTES_PER_TOKEN, self.registry),
             bytes_per_token=BYTES_PER_TOKEN,

@@ -133,9 +133,25 @@ def test_not_yours_reads_like_not_there(app: App, method: str) -> None:
 
 
 def test_a_session_that_makes_room_is_dropped_in_the_engine_too(app: App) -> None:
-    for name in ("one", "two", "three", "four"):
-        asyncio.run(app.sessions.begin_turn(A, name, []))
+    async def turns() -> None:
+        for name in ("one", "two", "three", "four"):
+            await app.sessions.begin_turn(A, name, [])
+        await asyncio.sleep(0)
+
+    asyncio.run(turns())
     assert app.engine.dropped == [scoped_session_id(A, "one")]
     assert app.sample("metacompress_session_evictions_total", reason="lru") == 1
     assert app.sample("metacompress_session_lookups_total", result="miss") == 4
     assert app.sample("metacompress_session_turns_count") == 1
+
+
+def test_idle_sessions_are_left_to_the_ttl_of_the_tiers(app: App) -> None:
+    asyncio.run(app.sessions.begin_turn(A, "s", [CAT]))
+    app.clock.now += 61
+    asyncio.run(app.sessions.expire())
+    assert app.engine.dropped == []
+    assert app.sample("metacompress_session_evictions_total", reason="ttl") == 1
+    asyncio.run(app.sessions.begin_turn(A, "s", [CAT]))
+    app.clock.now += 61
+    asyncio.run(app.sessions.begin_turn(A, "s", [CAT]))
+    assert app.sample("metacompress_session_lookups_total", result="expired") == 1

@@ -12,6 +12,7 @@ from vllm.model_executor.models.config import VerifyAndUpdateConfig
 from metacompress_compressor.artifact import load_config, verify_against_model
 from metacompress_server.checkpoint import local_folder
 from metacompress_server.rope import mrope_section
+from metacompress_server.run_dir import share_run_dir
 from metacompress_server.settings import ServerSettings
 
 from .plugin import COMPRESSOR_KEY, WORKER_EXTENSION
@@ -55,6 +56,8 @@ class MetaCompressConfig(VerifyAndUpdateConfig):
 
         current_plan(vllm_config.model_config)
         parallel_config = vllm_config.parallel_config
+        if parallel_config._api_process_count > 1:
+            share_run_dir()
         backend = compressing_executor(parallel_config.distributed_executor_backend)
         if backend is None:
             logger.warning(

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vllm.logger import init_logger
+
 from metacompress_server.cache_metrics import CacheMetrics
 from metacompress_server.engine_calls import CACHE_STATS, EngineCalls, added_up
 from metacompress_server.file_store import FileStore
@@ -14,6 +16,8 @@ from metacompress_server.session_desk import SessionDesk
 from metacompress_server.usage import ImageUsage
 
 from .executor import REPORT
+
+logger = init_logger("vllm.metacompress")
 
 
 @dataclass
@@ -104,9 +108,15 @@ class PictureDesk:
             task.result()
 
     async def keep_house(self, seconds: float) -> None:
-        """Every so often: end what is idle for too long, refresh the metrics. For the leader."""
+        """Every so often: end what is idle for too long, refresh the metrics. For the leader.
+
+        Whatever goes wrong is logged, and tried again the next time.
+        """
         while True:
             await asyncio.sleep(seconds)
-            await self.sessions.expire()
-            await self.files.expire()
-            await self.refresh()
+            try:
+                await self.sessions.expire()
+                await self.files.expire()
+                await self.refresh()
+            except Exception:
+                logger.exception("housekeeping failed")

@@ -1,5 +1,6 @@
 """Intervals by drawing dialogues again: the turns of a dialogue belong together."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +11,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval."""
+    """A figure and its 95 % interval; NaN where it is not defined."""
 
     value: float
     low: float
     high: float
 
-    def record(self, digits: int = 4) -> dict[str, float | list[float]]:
-        """As JSON holds it."""
+    def record(self, digits: int = 4) -> dict[str, float | list[float] | None]:
+        """As JSON holds it, None for what is not defined."""
+        if not all(map(math.isfinite, (self.value, self.low, self.high))):
+            return {"value": None, "ci95": None}
         interval = [round(self.low, digits), round(self.high, digits)]
         return {"value": round(self.value, digits), "ci95": interval}
 
@@ -59,7 +62,7 @@ class Bootstrap:
         drawn_below = self._times_drawn @ below.astype(np.float32)
         with np.errstate(divide="ignore", invalid="ignore"):
             drawn = drawn_above / drawn_below
-            value = float(above.sum() / below.sum())
+            value = float(np.divide(above.sum(), below.sum()))
         if not np.isfinite(drawn).any():
             return Estimate(value, float("nan"), float("nan"))
         low, high = np.nanpercentile(drawn[np.isfinite(drawn)], [2.5, 97.5])

@@ -177,7 +177,7 @@ def _share(reduction: Record, unit: str) -> str:
 
 
 def _percent(estimate: Mapping[str, Any]) -> str:
-    return f"{100 * estimate['value']:.1f}"
+    return "–" if estimate["value"] is None else f"{100 * estimate['value']:.1f}"
 
 
 def _with_interval(estimate: Mapping[str, Any], *, sign: bool = False) -> str:

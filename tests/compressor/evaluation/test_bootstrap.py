@@ -52,6 +52,11 @@ def test_missing_turns_do_not_count():
     assert Bootstrap(3).mean(right[:, [1]]).value == 0
 
 
+def test_what_is_not_defined_is_none_in_json():
+    nothing = np.zeros((3, 1))
+    assert Bootstrap(3).ratio(nothing, nothing).record() == {"value": None, "ci95": None}
+
+
 def test_the_same_draws_every_time():
     right = scores(30, 0.5)
     assert Bootstrap(30).mean(right) == Bootstrap(30).mean(right)

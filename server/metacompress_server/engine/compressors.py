@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from metacompress_compressor.artifact import Artifact, load_artifact
+from metacompress_compressor.artifact import Artifact, ArtifactError, load_artifact
 from metacompress_server.plan import Budget
 
 
@@ -56,13 +56,19 @@ class LoadedCompressors:
         """In the order of loading; new pictures are laid out for the last."""
         return list(self._artifacts)
 
-    def load(self, folder: Path | str) -> str:
+    def load(self, folder: Path | str, digest: str | None = None) -> str:
         """Add a mapping, or bring it to the end if it is there. Returns its digest.
+
+        Args:
+            folder: of the artifact.
+            digest: what it must be; None for whatever it is.
 
         Raises:
             ArtifactError: as one line.
         """
         artifact = load_artifact(folder)
+        if digest not in (None, artifact.digest):
+            raise ArtifactError(f"{folder} holds {artifact.digest[:12]}, not {str(digest)[:12]}")
         artifact.mapping.to(device=self._device, dtype=self._dtype)
         self._artifacts.pop(artifact.digest, None)
         self._artifacts[artifact.digest] = artifact

@@ -10,9 +10,11 @@ from metacompress_compressor.artifact import ArtifactError
 
 if TYPE_CHECKING:
     from .compressors import LoadedCompressors
+    from .stopwatch import Stopwatch
 
 COMPRESSORS = "metacompress_worker_compressors"
 LOAD = "metacompress_worker_load"
+TIMINGS = "metacompress_worker_timings"
 """Names to give to `collective_rpc`: the methods below."""
 
 
@@ -27,10 +29,16 @@ class CompressorWorker:
         """Load one more mapping. Returns what went wrong in one line, nothing where all is well."""
         compressors = self._metacompress_compressors()
         try:
-            loaded = compressors.load(folder)
+            compressors.load(folder, digest)
         except ArtifactError as error:
             return str(error)
-        return "" if loaded == digest else f"{folder} holds {loaded[:12]}, not {digest[:12]}"
+        return ""
+
+    def metacompress_worker_timings(self) -> dict[str, list[float]]:
+        """Seconds of each batch of pictures since the last call, by part; none without a mapping."""
+        model = self.model_runner.get_model()  # type: ignore[attr-defined]
+        stopwatch: Stopwatch | None = getattr(model, "stopwatch", None)
+        return {} if stopwatch is None else stopwatch.take()
 
     def _metacompress_compressors(self) -> "LoadedCompressors":
         compressors: LoadedCompressors = self.model_runner.get_model().compressors  # type: ignore[attr-defined]

@@ -397,13 +397,12 @@ LATENCY = Row(
         ),
         Panel(
             "Requests",
-            "Let in and not answered yet, of which the engine runs some; the limit answers 429.",
+            "Let in and not answered yet; of these, running and waiting in the engine.",
             "short",
             (
                 Query(f"sum(metacompress_requests_in_flight{{{M}}})", "in flight"),
                 Query(f"sum(vllm:num_requests_running{{{M}}})", "running"),
                 Query(f"sum(vllm:num_requests_waiting{{{M}}})", "waiting"),
-                Query(f"sum(metacompress_requests_limit{{{M}}})", "limit"),
             ),
         ),
     ),

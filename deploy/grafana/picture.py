@@ -63,7 +63,7 @@ def draw(url: str, start: float, end: float) -> Figure:
                 x, top, line = 0, top + line, 0
             line = max(line, HEIGHT[panel.kind])
             box = (x / COLUMNS, top / height, panel.width / COLUMNS, HEIGHT[panel.kind] / height)
-            _draw_panel(figure, box, panel, _answers(url, panel, start, end))
+            _draw_panel(figure, box, panel, _answers(url, panel, start, end), (start, end))
             x += panel.width
     return figure
 
@@ -99,7 +99,7 @@ def _legend(query: Query, series: Series) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda name: series.labels.get(name[1], ""), query.legend)
 
 
-def _draw_panel(figure: Figure, box: tuple, panel: Panel, answers: list) -> None:
+def _draw_panel(figure: Figure, box: tuple, panel: Panel, answers: list, span: tuple) -> None:
     x, y, width, height = box
     pad = 0.004
     axes = figure.add_axes(
@@ -110,12 +110,12 @@ def _draw_panel(figure: Figure, box: tuple, panel: Panel, answers: list) -> None
         axes.text(0.5, 0.45, "No data", ha="center", transform=axes.transAxes, color="#8e8e9c")
     elif panel.kind == "lines":
         inner = (x + 0.036, 1 - y - 0.78 * height, width - 0.046, 0.56 * height)
-        _draw_lines(figure.add_axes(inner), panel, answers)
+        _draw_lines(figure.add_axes(inner), panel, answers, span)
     else:
         _write_values(axes, panel, answers)
 
 
-def _draw_lines(axes: Axes, panel: Panel, answers: list) -> None:
+def _draw_lines(axes: Axes, panel: Panel, answers: list, span: tuple) -> None:
     if panel.stacked:
         times = sorted({time for _, series in answers for time in series.times})
         layers = [_at(series, times) for _, series in answers]
@@ -125,6 +125,7 @@ def _draw_lines(axes: Axes, panel: Panel, answers: list) -> None:
     else:
         for name, series in answers:
             axes.plot(list(map(datetime.fromtimestamp, series.times)), series.values, label=name)
+    axes.set_xlim(*map(datetime.fromtimestamp, span))
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, linewidth=0.5)
     axes.tick_params(labelsize=6)

@@ -87,7 +87,7 @@ def serve(
         program: console script beside this Python.
         small: whether to add the flags for tiny checkpoints.
     """
-    port = _free_port()
+    port = free_port()
     log = log_dir / f"{port}.log"
     words = [
         str(Path(sys.executable).parent / program),
@@ -129,7 +129,7 @@ def _wait_until_ready(running: RunningServer, process: subprocess.Popen[bytes]) 
     raise AssertionError(f"not ready in {STARTUP_S} s:\n{running.log.read_text()[-4000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

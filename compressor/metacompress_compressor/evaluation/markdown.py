@@ -26,7 +26,7 @@ def provenance(records: Sequence[Record]) -> str:
 
 def accuracy_table(records: Sequence[Record]) -> str:
     """Accuracy in percent at every budget, with kept / with contiguous positions."""
-    budgets = sorted({r["retention_ratio"] for r in records if r["kind"] != "full"}, reverse=True)
+    budgets = _budgets(records)
     full = _full(records)
     rows = [["full", *[_percent(full["accuracy"]) for _ in budgets]]]
     rows += [
@@ -90,6 +90,21 @@ def lead_table(records: Sequence[Record]) -> str:
     return _table(["reduction", "mapping", "best baseline", "lead, all turns", *heads], rows)
 
 
+def mappings_table(records: Sequence[Record]) -> str:
+    """Each mapping's form, and its accuracy with the positions that it was trained with."""
+    budgets = _budgets(records)
+    rows = []
+    for group in _groups(records, lambda r: (r["method"],)):
+        own = [
+            r for r in group if r["kind"] == "mapping" and r["positions"] == r["trained_positions"]
+        ]
+        if own:
+            found = [_at(own, budget)[0]["accuracy"] for budget in budgets]
+            rows.append([_name(own[0]), own[0]["form"], *map(_with_interval, found)])
+    heads = [f"{1 - budget:.0%} less" for budget in budgets]
+    return _table(["mapping", "form", *heads], rows)
+
+
 def cost_table(records: Sequence[Record]) -> str:
     """Work at a tenth of the tokens: prefill, keys and values, and the reduction itself."""
     chosen = [_full(records), *_best_of_each(records, _main_budget(records))]
@@ -115,6 +130,7 @@ TABLES: dict[str, tuple[str, Callable[[Sequence[Record]], str]]] = {
     "provenance": ("What was measured", provenance),
     "accuracy": ("Accuracy at every budget", accuracy_table),
     "lead": ("Lead of the mapping over the best prompt-agnostic baseline", lead_table),
+    "mappings": ("Mappings", mappings_table),
     "turns": ("Turn by turn, at about a tenth of the tokens", turns_table),
     "kinds": ("By kind of question, at about a tenth of the tokens", kinds_table),
     "cost": ("Work, at about a tenth of the tokens", cost_table),
@@ -125,9 +141,12 @@ def _full(records: Sequence[Record]) -> Record:
     return next(record for record in records if record["kind"] == "full")
 
 
+def _budgets(records: Sequence[Record]) -> list[float]:
+    return sorted({r["retention_ratio"] for r in records if r["kind"] != "full"}, reverse=True)
+
+
 def _main_budget(records: Sequence[Record]) -> float:
-    budgets = {record["retention_ratio"] for record in records if record["kind"] != "full"}
-    nearest: float = min(budgets, key=lambda budget: abs(budget - 0.1))
+    nearest: float = min(_budgets(records), key=lambda budget: abs(budget - 0.1))
     return nearest
 
 

@@ -82,7 +82,7 @@ class CompressorConfig(_Frozen):
 
     `positions`: `kept` places output i at its window's centre in the picture's numbering and lets
     the text go on at n; `contiguous` numbers outputs 0..m-1. `trained_retention_range`: budgets
-    were drawn from all of this range; `trained_retention_ratios` are those that were measured.
+    were drawn from all of this range; its ends are among `trained_retention_ratios`.
     """
 
     format_version: int = FORMAT_VERSION

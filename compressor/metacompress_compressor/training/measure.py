@@ -41,7 +41,7 @@ def accuracy_tables(
     """One table for each of the job's budgets."""
     methods: list[Method] = [Full(), Sample(), AvgPool2d(), Mapped(mapping)]
     tables = []
-    for ratio in job.settings.retention_ratios:
+    for ratio in job.settings.measured_ratios:
         with console.progress(f"accuracy at {ratio}") as on_progress:
             table = evaluate(
                 adapter,

@@ -42,7 +42,7 @@ def describe_run(
         mapping,
         positions=settings.positions,
         retention_ratio=settings.retention_ratios[0],
-        trained_retention_ratios=tuple(sorted(settings.retention_ratios)),
+        trained_retention_ratios=tuple(sorted(settings.measured_ratios)),
         trained_retention_range=settings.retention_range,
         base_model=adapter.base_model_info(),
         data_digest=digest,

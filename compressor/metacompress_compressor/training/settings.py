@@ -92,6 +92,11 @@ class TrainSettings:
             value = getattr(self, name)
             _require(0 < value < 1, f"{name} must be between 0 and 1, not {value}")
 
+    @property
+    def measured_ratios(self) -> tuple[float, ...]:
+        """The budgets to measure accuracy at: the ratios, and the ends of the range."""
+        return tuple(dict.fromkeys((*self.retention_ratios, *(self.retention_range or ()))))
+
     def record(self) -> dict[str, Any]:
         """The settings as JSON holds them."""
         fields = asdict(self)

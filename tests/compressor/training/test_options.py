@@ -144,11 +144,13 @@ def test_the_record_tells_data_machine_and_time(train, tmp_path):
     assert record["versions"]["accelerate"]
 
 
-def test_a_range_of_budgets_is_recorded(train, tmp_path):
-    train(tmp_path, "--retention", "0.25", "0.2:0.6")
+def test_a_range_of_budgets_is_recorded(train, dialogue_folder, tmp_path):
+    train(tmp_path, "--retention", "0.25", "0.2:0.6", "--eval-data", str(dialogue_folder))
     config = load_artifact(tmp_path).config
     assert config.retention_ratio == 0.25
-    assert config.trained_retention_ratios == (0.25,)
+    assert config.trained_retention_ratios == (0.2, 0.25, 0.6)
+    measured = [table["retention_ratio"] for table in config.evaluation["budgets"]]
+    assert measured == [0.25, 0.2, 0.6]
     assert config.trained_retention_range == (0.2, 0.6)
 
 

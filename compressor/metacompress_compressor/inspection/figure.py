@@ -1,12 +1,14 @@
-"""Draws a picture, the coverage of its tokens, and one tile for each kept token."""
+"""Draws a picture, lights over all of it to be compared, and one tile for each kept token."""
 
 import math
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from metacompress_compressor.windows import Grid
 
+from .compare import Overview
 from .measure import WeightFigures
 
 _OVERVIEW = 384
@@ -18,7 +20,12 @@ _HEAT = (255, 90, 0)
 
 
 def draw_figure(
-    picture: Image.Image, weights: Tensor, grid: Grid, columns: int, figures: WeightFigures
+    picture: Image.Image,
+    weights: Tensor,
+    grid: Grid,
+    columns: int,
+    figures: WeightFigures,
+    overviews: Sequence[Overview],
 ) -> Image.Image:
     """Put everything on one sheet.
 
@@ -28,31 +35,28 @@ def draw_figure(
         grid: of the N tokens.
         columns: tiles in a row.
         figures: of `weights`.
+        overviews: lights over the whole picture, to be compared.
 
     Returns:
-        Above: the picture, and the picture lit by how much each token contributes. Below: the same
-        for every row of P, with its number and entropy; a tile's light is relative to its maximum.
+        Above: the picture, and beside it the picture in each overview's light. Below: the same for
+        every row of P, with its number and entropy. Each light is relative to its own maximum.
     """
     columns = min(columns, 16)
     rows = math.ceil(weights.shape[0] / columns)
     overview_height = _scaled_height(picture, _OVERVIEW)
     tile_height = _scaled_height(picture, _TILE)
-    width = max(2 * _OVERVIEW + _MARGIN, columns * (_TILE + _MARGIN)) + 2 * _MARGIN
+    above = (1 + len(overviews)) * (_OVERVIEW + _MARGIN)
+    width = max(above, columns * (_TILE + _MARGIN)) + _MARGIN
     tiles_top = overview_height + _CAPTION + 3 * _MARGIN
     height = tiles_top + rows * (tile_height + _CAPTION + _MARGIN)
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
 
     large = picture.resize((_OVERVIEW, overview_height))
-    coverage = weights.sum(dim=0)
     _paste(sheet, draw, large, (_MARGIN, _MARGIN), f"{grid.num_tokens} visual tokens")
-    summary = figures.summary()
-    caption = (
-        f"coverage by {weights.shape[0]}: largest column sum {summary['max_column_sum']:.2f}, "
-        f"unseen {summary['unseen_share']:.0%}"
-    )
-    place = (2 * _MARGIN + _OVERVIEW, _MARGIN)
-    _paste(sheet, draw, _lit(large, coverage, grid), place, caption)
+    for number, overview in enumerate(overviews, start=1):
+        place = (_MARGIN + number * (_OVERVIEW + _MARGIN), _MARGIN)
+        _paste(sheet, draw, _lit(large, overview.light, grid), place, overview.caption)
 
     small = picture.resize((_TILE, tile_height))
     for index, row in enumerate(weights):

@@ -10,6 +10,7 @@ from metacompress_compressor.adapters import load_adapter
 from metacompress_compressor.artifact import load_artifact, verify_against_model
 from metacompress_compressor.windows import compressed_grid
 
+from .compare import compare
 from .figure import draw_figure
 from .measure import measure_weights
 
@@ -24,6 +25,8 @@ def inspect_picture(
 ) -> dict[str, Any]:
     """Draw where each kept token of `image` looks, and write the sheet to `out`.
 
+    Beside it: equidistant sampling of as many tokens, and the class token's attention.
+
     Args:
         image: the picture.
         model_dir, artifact_dir: a checkpoint and an artifact trained for it.
@@ -31,7 +34,7 @@ def inspect_picture(
         retention_ratio: kept share; None for the artifact's default.
 
     Returns:
-        Numbers of visual tokens and the figures of P.
+        Numbers of visual tokens, the figures of P, and how it compares.
 
     Raises:
         AdapterError, ArtifactError: model or artifact cannot be used, or do not fit together.
@@ -50,7 +53,10 @@ def inspect_picture(
     visual = adapter.visual_tokens([picture])
     weights = artifact.mapping.weights(visual, adapter.grid, ratio)[0]
     figures = measure_weights(weights)
-    sheet = draw_figure(picture, weights, adapter.grid, compressed.cols, figures)
+    summary = figures.summary()
+    comparison = compare(adapter, [picture], visual, weights)
+    overviews = comparison.overviews(summary["max_column_sum"], summary["unseen_share"])
+    sheet = draw_figure(picture, weights, adapter.grid, compressed.cols, figures, overviews)
     try:
         sheet.save(out, format="PNG")
     except OSError as error:
@@ -58,7 +64,8 @@ def inspect_picture(
     return {
         "image_tokens_original": adapter.grid.num_tokens,
         "image_tokens": weights.shape[0],
-        **figures.summary(),
+        **summary,
+        **comparison.figures(),
         "out": str(out),
     }
 

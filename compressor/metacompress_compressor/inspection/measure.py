@@ -31,11 +31,14 @@ class WeightFigures:
 
 def measure_weights(weights: Tensor) -> WeightFigures:
     """Figures of one picture's P `[M, N]`, rows that sum to one."""
-    num_outputs, num_tokens = weights.shape
     coverage = weights.sum(dim=0)
-    even_share = num_outputs / num_tokens
     return WeightFigures(
         entropy=tuple(torch.special.entr(weights).sum(dim=1).tolist()),
         coverage=tuple(coverage.tolist()),
-        unseen_share=float((coverage < 0.1 * even_share).float().mean()),
+        unseen_share=unseen_share(coverage),
     )
+
+
+def unseen_share(coverage: Tensor) -> float:
+    """Share of tokens with less than a tenth of an even share of `coverage` `[N]`."""
+    return float((coverage < 0.1 * coverage.mean()).float().mean())

@@ -10,6 +10,7 @@ from PIL import Image
 from metacompress_compressor.adapters import load_adapter
 from metacompress_compressor.artifact import CompressorConfig, save_artifact
 from metacompress_compressor.inspection import cli
+from metacompress_compressor.inspection.compare import Comparison, Overview
 from metacompress_compressor.inspection.figure import draw_figure
 from metacompress_compressor.inspection.measure import measure_weights
 from metacompress_compressor.mapping import TokenMapping
@@ -53,11 +54,34 @@ def test_light_falls_where_the_row_looks():
     weights = torch.zeros(2, 16)
     weights[0, 0] = weights[1, 15] = 1
     picture = Image.new("RGB", (64, 64), (128, 128, 128))
-    sheet = draw_figure(picture, weights, Grid(4, 4), 2, measure_weights(weights))
+    overviews = [Overview("coverage", weights.sum(0)), Overview("last", weights[1])]
+    sheet = draw_figure(picture, weights, Grid(4, 4), 2, measure_weights(weights), overviews)
     first_tile_top = 384 + 16 + 3 * 8
     top_left = sheet.getpixel((8 + 6, first_tile_top + 6))
     bottom_right = sheet.getpixel((8 + 106, first_tile_top + 106))
     assert top_left[0] > 2 * bottom_right[0]
+    second_overview = 8 + 2 * (384 + 8)
+    top_left = sheet.getpixel((second_overview + 20, 8 + 20))
+    bottom_right = sheet.getpixel((second_overview + 364, 8 + 364))
+    assert bottom_right[0] > 2 * top_left[0]
+
+
+def test_comparison_at_known_points():
+    """P looks at the four tokens that the class token looks at; sampling looks elsewhere."""
+    weights = torch.eye(16)[[0, 1, 2, 3]]
+    attention = torch.full((16,), 0.01)
+    attention[:4] = 0.2
+    sampling = torch.eye(16)[[0, 5, 10, 15]].sum(0)
+    comparison = Comparison(weights.sum(0), sampling, attention)
+    assert comparison.figures() == {
+        "sampling_unseen_share": 0.75,
+        "correlation_with_cls_attention": 1.0,
+        "cls_attention_on_its_top_m": round(0.8 / 0.92, 4),
+    }
+    assert len(comparison.overviews(1.0, 0.75)) == 3
+    without = Comparison(weights.sum(0), sampling, None)
+    assert without.figures()["correlation_with_cls_attention"] is None
+    assert len(without.overviews(1.0, 0.75)) == 2
 
 
 def test_command_writes_the_sheet(tiny_llava, artifact, dialogue_folder, tmp_path, capsys):
@@ -66,6 +90,8 @@ def test_command_writes_the_sheet(tiny_llava, artifact, dialogue_folder, tmp_pat
     assert run("--image", picture, *where) == 0
     summary = json.loads(capsys.readouterr().out)
     assert (summary["image_tokens_original"], summary["image_tokens"]) == (16, 4)
+    assert summary["sampling_unseen_share"] == 0.75
+    assert -1 <= summary["correlation_with_cls_attention"] <= 1
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.format == "PNG"
     assert run("--image", picture, *where, "--retention", 0.6) == 0

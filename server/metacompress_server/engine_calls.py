@@ -12,6 +12,13 @@ DROP_SESSION = "metacompress_drop_session"
 CACHE_STATS = "metacompress_cache_stats"
 """Answer: hits and bytes of the caches of pictures."""
 
+TIMINGS = "metacompress_timings"
+"""Answer: seconds of each batch of pictures since the last question, by part."""
+
+ENCODE = "encode"
+COMPRESS = "compress"
+"""These parts: tower and projector, and the mapping."""
+
 KNOWN_CALLS = "metacompress_calls"
 """Answer: the names of all calls that this engine answers; tiers that are off answer none."""
 

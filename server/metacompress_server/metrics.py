@@ -1,15 +1,18 @@
 """Prometheus counters of pictures and their tokens, next to vLLM's own series on /metrics."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from importlib.metadata import version
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from .engine_calls import COMPRESS, ENCODE
 from .ledger import PictureTotals
 from .plan import CompressionPlan
 
 _RESULTS = ("compressed", "reused", "bypassed", "rejected")
 _STAGES = ("original", "kept")
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class ImageMetrics:
@@ -54,6 +57,24 @@ class ImageMetrics:
             registry=registry,
             multiprocess_mode="max",
         )
+        encode = Histogram(
+            "metacompress_image_encode_seconds",
+            "Vision tower and projector, for each batch of pictures.",
+            ["model_name"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        compress = Histogram(
+            "metacompress_compress_seconds",
+            "The mapping from all visual tokens to the kept ones, for each batch of pictures.",
+            ["model_name"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._seconds = {
+            ENCODE: encode.labels(model_name),
+            COMPRESS: compress.labels(model_name),
+        }
         self._images = {result: images.labels(model_name, result) for result in _RESULTS}
         self._tokens = {stage: tokens.labels(model_name, stage) for stage in _STAGES}
         self._runs = runs.labels(model_name)
@@ -78,6 +99,12 @@ class ImageMetrics:
         self._runs.inc(runs)
         self._tokens["kept"].inc(kept)
         self._tokens["original"].inc(kept if plan is None else pictures * plan.num_visual_tokens)
+
+    def observe(self, timings: Mapping[str, Sequence[float]]) -> None:
+        """Note seconds of batches, by part."""
+        for part, seconds in timings.items():
+            for one in seconds:
+                self._seconds[part].observe(one)
 
     def _show(self, plan: CompressionPlan | None) -> None:
         """After a reload another compressor has the 1."""

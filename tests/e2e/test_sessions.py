@@ -301,6 +301,42 @@ def test_responses_know_sessions_files_and_savings(
     assert acme.session(f"responses {stream}")["turns"] == 2
 
 
+def test_mixed_details_are_told_apart(
+    acme: Client, picture: Callable[[int], Image], data_url: Callable[[Image], str]
+) -> None:
+    parts = [
+        {"type": "image_url", "image_url": {"url": data_url(picture(120 + i)), "detail": detail}}
+        for i, detail in enumerate(("low", "high"))
+    ]
+    answer = acme.chat(parts, session_id="mixed").raise_for_status().json()["usage"]
+    images = {image["detail"]: image["tokens"] for image in acme.session("mixed")["images"]}
+    assert images["low"] == KEPT < images["high"] < NUM_VISUAL_TOKENS
+    kept = sum(images.values())
+    assert answer["metacompress"]["image_tokens_original"] == 2 * NUM_VISUAL_TOKENS
+    assert answer["metacompress"]["image_tokens"] == kept
+    assert answer["prompt_tokens_details"]["image_tokens"] == kept
+    refused = acme.chat([{"type": "image_url", "image_url": {"url": "data:,", "detail": "full"}}])
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_value")
+
+
+def test_batches_of_pictures_are_timed(
+    acme: Client, guarded: RunningServer, shown: Callable[[int], Content]
+) -> None:
+    names = ("metacompress_image_encode_seconds", "metacompress_compress_seconds")
+    before = [guarded.metric(f"{name}_count") for name in names]
+    acme.chat(shown(130)).raise_for_status()
+    acme.chat(shown(130)).raise_for_status()
+    assert [guarded.metric(f"{name}_count") for name in names] == [one + 1 for one in before]
+    assert all(guarded.metric(f"{name}_sum") > 0 for name in names)
+
+
+def test_what_makes_no_sense_has_openais_envelope(acme: Client) -> None:
+    for method, path in (("GET", "/v1/sessions?limit=0"), ("GET", "/v1/files?order=up")):
+        answer = acme.call(method, path)
+        assert answer.status_code == 400
+        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
 def test_metrics_of_sessions(acme: Client, guarded: RunningServer) -> None:
     def series() -> list[float]:
         return [

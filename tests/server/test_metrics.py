@@ -83,3 +83,15 @@ def test_after_a_reload_another_compressor_has_the_one() -> None:
     (family,) = [f for f in registry.collect() if f.name == "metacompress_build_info"]
     values = {sample.labels["compressor"]: sample.value for sample in family.samples}
     assert values == {"0123456789ab": 0.0, "fedcba987654": 1.0}
+
+
+def test_times_of_batches_are_histograms() -> None:
+    registry = CollectorRegistry()
+    metrics = ImageMetrics("m", PLAN, registry)
+    metrics.observe({"encode": [0.5, 0.25], "compress": [0.001]})
+    metrics.observe({})
+    sums = [
+        registry.get_sample_value(f"metacompress_{name}_seconds_sum", {"model_name": "m"})
+        for name in ("image_encode", "compress")
+    ]
+    assert sums == [0.75, 0.001]

@@ -55,6 +55,7 @@ class MetaCompressEndpoints:
         state.sessions = state.pictures.sessions
         state.compressor = ReloadingDesk(engine_client.vllm_config, state.pictures.engine)
         await state.compressor.verify()
+        await state.pictures.forget_warm_up()
         state.openai_serving_chat = CompressingChat.from_handler(
             state.openai_serving_chat, state.pictures
         )

@@ -9,12 +9,14 @@ from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from metacompress_compressor.artifact import load_artifact
+from metacompress_server.engine_calls import TIMINGS
 from metacompress_server.ledger import PictureLedger
 
 from . import rpc
 from .plugin import COMPRESSOR_KEY
 from .reload import COMPRESSORS as HELD
 from .reload import RELOAD, CompressorKeeper
+from .worker import TIMINGS as TIMED_BY_WORKER
 
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import NewRequestData, SchedulerOutput
@@ -49,6 +51,7 @@ class Compressing:
         keeper.verify(folder, load_artifact(folder).digest)
         rpc.register(HELD, keeper.digests)
         rpc.register(RELOAD, keeper.reload)
+        rpc.register(TIMINGS, lambda: self._ask_workers(TIMED_BY_WORKER)[0])
 
     def execute_model(self, scheduler_output: "SchedulerOutput", non_block: bool = False) -> Any:
         for request in scheduler_output.scheduled_new_reqs:

@@ -9,6 +9,7 @@ from vllm.model_executor.models.llava import LlavaForConditionalGeneration
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from metacompress_compressor.artifact import load_config
+from metacompress_server.engine_calls import COMPRESS, ENCODE
 from metacompress_server.plan import Budget, prompt_positions
 
 from .compressors import LoadedCompressors, PictureBudget
@@ -20,6 +21,7 @@ from .processor import (
     CompressingProcessor,
     UncompressedDummyInputs,
 )
+from .stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -42,6 +44,7 @@ class MetaCompressLlavaForConditionalGeneration(LlavaForConditionalGeneration, S
             vllm_config.device_config.device, vllm_config.model_config.dtype
         )
         self.compressors.load(folder)
+        self.stopwatch = Stopwatch(vllm_config.device_config.device)
         budget = vllm_config.scheduler_config.max_num_encoder_input_tokens
         self.largest_tower_batch = max(1, budget // self.num_visual_tokens)
 
@@ -55,13 +58,15 @@ class MetaCompressLlavaForConditionalGeneration(LlavaForConditionalGeneration, S
         pixels = kwargs.pop("pixel_values", None)
         if not isinstance(pixels, Tensor):
             return []
-        visual_tokens = [
-            super(MetaCompressLlavaForConditionalGeneration, self).embed_multimodal(
-                pixel_values=part
-            )
-            for part in torch.split(pixels, self.largest_tower_batch)
-        ]
-        return self.compressors.compress(torch.cat(visual_tokens), pictures)
+        with self.stopwatch.measure(ENCODE):
+            visual_tokens = [
+                super(MetaCompressLlavaForConditionalGeneration, self).embed_multimodal(
+                    pixel_values=part
+                )
+                for part in torch.split(pixels, self.largest_tower_batch)
+            ]
+        with self.stopwatch.measure(COMPRESS):
+            return self.compressors.compress(torch.cat(visual_tokens), pictures)
 
     def get_mrope_input_positions(
         self, input_tokens: list[int], mm_features: list["MultiModalFeatureSpec"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vllm.logger import init_logger
 
 from metacompress_server.cache_metrics import CacheMetrics
-from metacompress_server.engine_calls import CACHE_STATS, EngineCalls, added_up
+from metacompress_server.engine_calls import CACHE_STATS, TIMINGS, EngineCalls, added_up
 from metacompress_server.file_store import FileStore
 from metacompress_server.ledger import merge_reports
 from metacompress_server.metrics import ImageMetrics
@@ -98,7 +98,14 @@ class PictureDesk:
             kv = await self.sessions.kv([]) or {}
             caches = added_up(await self.engine.ask(CACHE_STATS))
             self.metrics.update(totals, self.plan)
+            for timings in await self.engine.ask(TIMINGS):
+                self.metrics.observe(timings)
             self.caches.update(totals, kv.get("totals", {}), caches.get("encoder", {}))
+
+    async def forget_warm_up(self) -> None:
+        """Before the first request the engine encodes pictures that nobody asked for."""
+        if self.leads:
+            await self.engine.ask(TIMINGS)
 
     async def refresh_within(self, seconds: float) -> None:
         """`refresh` for a reader who can wait neither for a long step nor for a dead engine."""

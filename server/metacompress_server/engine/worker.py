@@ -35,7 +35,7 @@ class CompressorWorker:
         return ""
 
     def metacompress_worker_timings(self) -> dict[str, list[float]]:
-        """Seconds of each batch of pictures since the last call, by part; none without a mapping."""
+        """Seconds of each batch of pictures since the last call, by part."""
         model = self.model_runner.get_model()  # type: ignore[attr-defined]
         stopwatch: Stopwatch | None = getattr(model, "stopwatch", None)
         return {} if stopwatch is None else stopwatch.take()

@@ -4,7 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 BIN := $(VENV)/bin
 
-.PHONY: install dev check test test-gpu bench serve train demo train-embedded
+.PHONY: install dev check audit test test-gpu bench serve train demo train-embedded
 .PHONY: check-rules check-deploy dashboard prometheus pin-base
 
 install:
@@ -24,6 +24,9 @@ test: dev
 test-gpu: dev
 	$(BIN)/pytest -m gpu $(ARGS)
 	$(BIN)/python benchmarks/kernels.py
+
+audit:
+	@deploy/audit.sh
 
 bench: install
 	$(BIN)/python benchmarks/kernels.py $(ARGS)

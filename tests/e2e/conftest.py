@@ -76,3 +76,13 @@ def data_url() -> Callable[[Image.Image], str]:
         return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
     return encode
+
+
+@pytest.fixture(scope="session")
+def data_url_of_file() -> Callable[[Path], str]:
+    """A PNG file as it is."""
+
+    def encode(path: Path) -> str:
+        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+    return encode

@@ -159,12 +159,11 @@ def _trained(config: CompressorConfig) -> dict[str, float]:
 def _default(config: CompressorConfig, retention: float | None) -> float:
     if retention is None:
         return config.retention_ratio
-    lowest, highest = min(config.trained_retention_ratios), max(config.trained_retention_ratios)
-    if retention != 1.0 and not lowest <= retention <= highest:
-        trained = ", ".join(map(str, sorted(config.trained_retention_ratios)))
+    ratios = (*config.trained_retention_ratios, *(config.trained_retention_range or ()))
+    if retention != 1.0 and not min(ratios) <= retention <= max(ratios):
         raise ArtifactError(
             f"--retention {retention} is outside of what the compressor was trained for "
-            f"({trained}); 1.0 keeps all visual tokens"
+            f"({min(ratios)} to {max(ratios)}); 1.0 keeps all visual tokens"
         )
     return retention
 

@@ -115,9 +115,15 @@ def test_a_budget_that_was_not_trained_is_refused(
     changed = config.model_copy(update={"trained_retention_ratios": (0.1, 0.25)})
     save_artifact(one, TokenMapping(32, 8), changed)
     for retention in (0.05, 0.3):
-        with pytest.raises(ArtifactError, match=rf"--retention {retention} .*\(0.1, 0.25\)"):
+        with pytest.raises(ArtifactError, match=rf"--retention {retention} .*\(0.1 to 0.25\)"):
             load_plan(one, retention)
     assert load_plan(one, 1.0).bypass
+    wider = changed.model_copy(update={"trained_retention_range": (0.05, 0.2)})
+    save_artifact(one, TokenMapping(32, 8), wider)
+    load_plan.cache_clear()
+    assert load_plan(one, 0.05).num_compressed_tokens == 2
+    with pytest.raises(ArtifactError, match=r"\(0.05 to 0.25\)"):
+        load_plan(one, 0.04)
 
 
 def test_low_and_high_of_a_mapping_with_one_budget_are_that_budget(

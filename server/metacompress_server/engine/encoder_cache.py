@@ -51,6 +51,7 @@ class MetaCompressEncoderCache(ECConnectorBase):
         model_config = vllm_config.model_config
         budget = vllm_config.ec_transfer_config.get_from_extra_config(BUDGET, 0)
         self._bytes_per_token = model_config.get_hidden_size() * model_config.dtype.itemsize
+        self._num_workers = vllm_config.parallel_config.tensor_parallel_size
         self._device = vllm_config.device_config.device
         self._index = EncoderIndex(budget)
         self._pending: dict[tuple[str, int], tuple[str, int]] = {}
@@ -94,8 +95,11 @@ class MetaCompressEncoderCache(ECConnectorBase):
         return step
 
     def report(self) -> dict[str, dict[str, int]]:
-        """The answer to `metacompress_cache_stats`."""
-        return {"encoder": self._index.report()}
+        """The answer to `metacompress_cache_stats`; bytes are those of all workers together."""
+        counts = self._index.report()
+        for name in ("bytes", "budget_bytes"):
+            counts[name] *= self._num_workers
+        return {"encoder": counts}
 
     # A worker's half
 

@@ -18,7 +18,9 @@ KEY = "a-key-for-tests"
 
 @pytest.fixture(scope="module")
 def server(serve_logged: Serve) -> Iterator[RunningServer]:
+    compact = '{"disable_any_whitespace": true}'  # the small model would answer in blanks
     tools = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+    tools += ["--structured-outputs-config", compact]
     keys = {"METACOMPRESS_API_KEYS": f"acme={KEY},other=another-key"}
     with serve_logged(["serve"], tools, small=False, environment=keys) as running:
         yield running

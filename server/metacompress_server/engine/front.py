@@ -1,6 +1,7 @@
 """Puts the front door before vLLM's app, and tells it what the engine can take."""
 
 import asyncio
+import os
 from argparse import Namespace
 from typing import Any
 
@@ -13,7 +14,9 @@ from metacompress_server.drain import drain_on_signal
 from metacompress_server.front_desk import FrontDesk
 from metacompress_server.front_door import FRONT_DOOR, FrontDoor
 from metacompress_server.front_metrics import start_front_metrics
-from metacompress_server.settings import ServerSettings
+from metacompress_server.settings import ServerSettings, SettingsError
+
+from .media import NAME
 
 
 def attach_front(app: FastAPI) -> None:
@@ -23,12 +26,25 @@ def attach_front(app: FastAPI) -> None:
         SettingsError, KeysError: they make no sense.
     """
     args: Namespace = app.state.args
+    _insist_on_our_intake(args)
     keys = [key for key in (args.api_key or [envs.VLLM_API_KEY]) if key]
     app.state.front = FrontDesk.of(ServerSettings.current(), tuple(keys))
     app.include_router(probes.router)
     app.include_router(model_routes.router)
     if FRONT_DOOR not in args.middleware:
         app.add_middleware(FrontDoor)
+
+
+def _insist_on_our_intake(args: Namespace) -> None:
+    """However vLLM was started: no other connector, and no flag that only others obey."""
+    connector = os.environ.setdefault("VLLM_MEDIA_CONNECTOR", NAME)
+    if connector != NAME:
+        raise SettingsError(f"VLLM_MEDIA_CONNECTOR={connector} would pass pictures by the intake")
+    if args.allowed_media_domains or args.allowed_local_media_path or args.media_io_kwargs:
+        raise SettingsError(
+            "--allowed-media-domains, --allowed-local-media-path and --media-io-kwargs are not "
+            "taken: name hosts with METACOMPRESS_ALLOWED_IMAGE_HOSTS"
+        )
 
 
 def open_front(

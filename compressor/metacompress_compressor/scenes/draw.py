@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,20 +32,24 @@ def _background(scene: Scene) -> NDArray[np.float32]:
     return (base + texture[..., None]).astype(np.float32)
 
 
-def _paste(canvas: NDArray[np.float32], item: Placement) -> None:
-    pixels = sprite(item.name, item.size, item.mirrored)
+def _paste(canvas: NDArray[np.float32], item: Placement, font: Path | None) -> None:
+    pixels = sprite(item.name, item.size, item.mirrored, font)
     window = canvas[item.top : item.top + item.size, item.left : item.left + item.size]
     window *= 1.0 - pixels[..., 3:]
     window += pixels[..., :3]
 
 
-def draw_scene(scene: Scene) -> NDArray[np.uint8]:
+def draw_scene(scene: Scene, font: Path | None = None) -> NDArray[np.uint8]:
     """Paints a scene.
+
+    Args:
+        scene: What stands where.
+        font: Whose pictures to take instead of the vendored ones.
 
     Returns:
         RGB `[IMAGE_SIZE, IMAGE_SIZE, 3]`, uint8. The same scene always gives the same pixels.
     """
     canvas = _background(scene)
     for item in scene.objects:
-        _paste(canvas, item)
+        _paste(canvas, item, font)
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)

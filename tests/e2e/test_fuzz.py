@@ -1,8 +1,8 @@
 """Thousands of requests of strangers: nothing but refusals, and a dialogue beside them unharmed."""
 
 import base64
-import json
 import random
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -259,5 +259,14 @@ def base_request(route: str, url: str, with_picture: bool) -> dict[str, Any]:
     }
 
 
-def test_the_document_of_the_routes_is_json(http: httpx.Client) -> None:
-    assert json.loads(http.get("/openapi.json").text)["paths"]
+def test_schemathesis_finds_no_server_error(server: RunningServer, tmp_path: Path) -> None:
+    """Every route of the server's own document, open or closed, with inputs of its schemas."""
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")),
+        *("run", f"{server.url}/openapi.json", "--checks", "not_a_server_error"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--no-shrink"),
+        *("--generation-deterministic", "--continue-on-failure", "--warnings", "off"),
+        *("--max-time", "300", "--request-timeout", "60", "--no-color"),
+    ]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-1000:]

@@ -86,3 +86,21 @@ def test_without_a_launcher_the_environment_counts(monkeypatch: pytest.MonkeyPat
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         ServerSettings.read().max_choices = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"session_ttl_s": 0},
+        {"max_sessions_per_tenant": 0},
+        {"max_images_per_session": 0},
+        {"max_turns_per_session": 0},
+        {"max_files_per_tenant": -1},
+        {"max_files_mib_per_tenant": -1},
+        {"file_ttl_s": 0},
+    ],
+)
+def test_limits_of_sessions_and_files_have_a_range(flags: dict[str, object]) -> None:
+    (name,) = flags
+    with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')}"):
+        ServerSettings.read(flags)

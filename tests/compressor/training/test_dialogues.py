@@ -33,6 +33,10 @@ def test_reads_files_and_folders(dialogue_folder):
             '{"image": "0.png", "turns": [{"question": "x", "answer": "a", "kind": 1}]}',
             "turn 1: kind is 1, not text",
         ),
+        (
+            '{"image": "0.png", "turns": [{"question": "x", "answer": "a", "answers": "a"}]}',
+            "turn 1: answers is 'a', not a list of texts",
+        ),
         ('{"image": "gone.png", "turns": [{"question": "x", "answer": "a"}]}', "gone.png"),
         ("", "Expecting value"),
     ],
@@ -46,6 +50,14 @@ def test_bad_lines_are_reported_and_counted(dialogue_folder, line, message):
     assert len(data.problems) == 1
     assert data.problems[0].startswith(f"{path}:4: ")
     assert message in data.problems[0]
+
+
+def test_all_people_s_answers_are_kept(dialogue_folder):
+    path = dialogue_folder / "dialogues.jsonl"
+    turn = {"question": "what?", "answer": "a fox", "answers": ["a fox"] * 7 + ["fox"] * 3}
+    path.write_text(json.dumps({"image": "0.png", "turns": [turn]}))
+    ((read,),) = [dialogue.turns for dialogue in read_dialogues([path]).dialogues]
+    assert read.answers == tuple(turn["answers"])
 
 
 def test_bytes_that_are_not_text_are_reported(dialogue_folder):

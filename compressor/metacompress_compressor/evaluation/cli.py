@@ -76,6 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the tokens stand in the language model (default: both)",
     )
     parser.add_argument(
+        "--scoring",
+        choices=["teacher-forced", "generated"],
+        default="teacher-forced",
+        help="generated: the model answers by itself, its own answers standing before the next "
+        "question; turns with several people's answers count by VQA's consensus, others by exact "
+        "text; without FastV, and some ten times slower (default: teacher-forced)",
+    )
+    parser.add_argument(
         "--prumerge-layer",
         choices=["last", "penultimate"],
         default="last",
@@ -141,6 +149,7 @@ def _job(args: argparse.Namespace) -> Any:
         retention_ratios=tuple(dict.fromkeys(args.retention)),
         methods=tuple(dict.fromkeys(args.methods)),
         positions=tuple(dict.fromkeys(args.positions)),
+        scoring=args.scoring,
         prumerge_layer=args.prumerge_layer,
         limit=args.limit,
         batch_size=args.batch_size,

@@ -21,13 +21,18 @@ from metacompress_compressor.training.features import cached_features
 from .contestants import Contestant, baselines, mappings, trials_of
 from .cost import CostMeter
 from .flops import LanguageModelShape, prefill_flops, visual_tokens_by_layer
+from .generation import score_generated
 from .outcomes import OutcomeStore, Scores
 from .provenance import code_digest, commit, hardware, versions
 from .records import ScoreBoard
 from .scoring import Trial, pictures_of, score_batch
-from .settings import EvalJob
+from .settings import EvalJob, Scoring
 
 RECORDS_FILE = "results.jsonl"
+SCORINGS: dict[Scoring, str] = {
+    "teacher-forced": "exact answer after the data's earlier answers",
+    "generated": "the model's own answers, by consensus where people's answers are given",
+}
 
 
 def run_evaluation(job: EvalJob, console: RunConsole) -> list[dict[str, Any]]:
@@ -53,8 +58,9 @@ def run_evaluation(job: EvalJob, console: RunConsole) -> list[dict[str, Any]]:
     adapter = load_adapter(job.model_dir, device=job.device)
     corpus = _corpus(job, adapter, console)
     adapter.model.to(getattr(torch, job.dtype))
+    names = [n for n in job.methods if job.scoring == "teacher-forced" or n != FastV.name]
     contestants = [
-        *_able(adapter, corpus, baselines(job.methods, job.prumerge_layer), console),
+        *_able(adapter, corpus, baselines(names, job.prumerge_layer), console),
         *mappings(job.compressors, adapter.device),
     ]
     trials = trials_of(contestants, job.retention_ratios, job.positions)
@@ -104,6 +110,7 @@ def _identity(job: EvalJob, digest: str) -> dict[str, Any]:
         "model": checkpoint_digest(job.model_dir),
         "data": digest,
         "dtype": job.dtype,
+        "scoring": job.scoring,
         "code": code_digest(),
     }
 
@@ -117,7 +124,7 @@ def _facts(job: EvalJob, adapter: Adapter, corpus: Corpus, digest: str) -> dict[
         "data_digest": digest,
         "dialogues": len(corpus),
         "turns": sum(len(dialogue.turns) for dialogue in corpus.dialogues),
-        "scoring": "exact answer, teacher-forced",
+        "scoring": SCORINGS[job.scoring],
         "dtype": job.dtype,
         "versions": versions(),
         "hardware": hardware(adapter.device),
@@ -134,13 +141,14 @@ def _score(
     console: RunConsole,
 ) -> dict[Trial, Scores]:
     keys = {trial: _key(trial, contestant) for trial, contestant in trials.items()}
+    score = score_batch if job.scoring == "teacher-forced" else score_generated
     done = 0
     with console.progress(f"answers, {len(trials)} trials of each dialogue") as on_progress:
         for indices in corpus.uniform_batches(job.batch_size):
             missing = [trial for trial in trials if store.missing(keys[trial], indices)]
             if missing:
-                found = score_batch(adapter, corpus, indices, missing)
-                store.add(indices, {keys[trial]: right for trial, right in found.items()})
+                found = score(adapter, corpus, indices, missing)
+                store.add(indices, {keys[trial]: scores for trial, scores in found.items()})
             done += len(indices)
             on_progress(done, len(corpus))
     return {trial: store.scores(key) for trial, key in keys.items()}

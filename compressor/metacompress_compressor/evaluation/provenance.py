@@ -11,7 +11,15 @@ from typing import Any
 import torch
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_DECIDING = ("adapters", "reductions", "evaluation/scoring.py", "mapping.py", "picture_mapping.py")
+_DECIDING = (
+    "adapters",
+    "reductions",
+    "evaluation/scoring.py",
+    "evaluation/generation.py",
+    "evaluation/consensus.py",
+    "mapping.py",
+    "picture_mapping.py",
+)
 
 
 def versions() -> dict[str, str]:

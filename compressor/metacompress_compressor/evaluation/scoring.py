@@ -91,11 +91,18 @@ def _answers(
             continue
         for _, of_budget in groupby(of_method, key=lambda t: (t.retention_ratio, t.windows)):
             alike = list(of_budget)
-            reduced = method(pictures, _budget(alike[0], pictures))
+            reduced = reduce_pictures(alike[0], pictures)
             for trial in alike:
                 at = placement_of(reduced, pictures.tokens.shape[1], trial.positions)
                 logits = adapter.answer_logits(batch, reduced.tokens, at)
                 yield trial, right_turns(logits, batch)
+
+
+def reduce_pictures(trial: Trial, pictures: PictureBatch) -> Reduced:
+    """What a trial makes of pictures. The trial's method works before the language model."""
+    if isinstance(trial.method, FastV):
+        raise ValueError("FastV reduces nothing before the language model")
+    return trial.method(pictures, _budget(trial, pictures))
 
 
 def right_turns(logits: Tensor, batch: DialogueBatch) -> Tensor:

@@ -8,6 +8,7 @@ from metacompress_compressor.artifact import Positions
 from metacompress_compressor.training.settings import SettingsError
 
 TowerLayerName = Literal["last", "penultimate"]
+Scoring = Literal["teacher-forced", "generated"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class EvalJob:
         retention_ratios: the budgets.
         methods: names of baselines.
         positions: rules to try every method with.
+        scoring: `teacher-forced` counts exact answers after the data's earlier ones; `generated`
+            lets the model answer by itself, and counts people's consensus where a turn has it.
         prumerge_layer: whose attention PruMerge and PruMerge+ rank by.
         limit: how many dialogues, from the first one on; 0 for all.
         batch_size: dialogues in a pass.
@@ -38,6 +41,7 @@ class EvalJob:
     retention_ratios: tuple[float, ...]
     methods: tuple[str, ...]
     positions: tuple[Positions, ...] = ("kept", "contiguous")
+    scoring: Scoring = "teacher-forced"
     prumerge_layer: TowerLayerName = "last"
     limit: int = 0
     batch_size: int = 16

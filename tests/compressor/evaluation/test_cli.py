@@ -109,3 +109,12 @@ def test_another_evaluation_is_not_mixed_in(good, capsys):
     assert run(*short, "--limit", 5) == 0
     assert run(*short) == 2
     assert "scores of another data" in capsys.readouterr().err
+
+
+def test_the_models_own_answers_can_be_scored(good, tmp_path, capsys):
+    short = [*good, "--retention", 0.25, "--methods", "sample", "fastv_turn_1", "--limit", 3]
+    assert run(*short, "--scoring", "generated", "--positions", "kept") == 0
+    records = records_of(tmp_path)
+    assert {r["method"] for r in records} == {"full", "sample", "ours"}
+    assert all(record["scoring"].startswith("the model's own answers") for record in records)
+    capsys.readouterr()

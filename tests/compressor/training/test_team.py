@@ -120,3 +120,18 @@ def test_alone_everything_stays_as_it_is():
     assert (team.any(True), team.any(False)) == (True, False)
     sums = torch.tensor([1.0, 2.0])
     assert torch.equal(team.add_up(torch.nn.Linear(1, 1), sums), sums)
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_as_a_cpu_does(parse, history, tmp_path):
+    from metacompress_compressor.training import cli
+    from metacompress_compressor.training.console import RunConsole
+    from metacompress_compressor.training.run import run_training
+
+    for device in ("cpu", "cuda"):
+        job = cli.job_from(parse(tmp_path / device, "--dtype", "float32", "--device", device))
+        run_training(job, Team(device), RunConsole())
+    expected, found = (
+        [record["kl"] for record in history(tmp_path / device)] for device in ("cpu", "cuda")
+    )
+    assert found == pytest.approx(expected, rel=0.02)

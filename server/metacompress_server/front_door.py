@@ -53,47 +53,70 @@ class _Guard:
         if scope["type"] != "http" or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
             return
+        passage = _Passage(scope)
         try:
-            await _Passage(self._app, scope).take(receive, send)
-        except RequestError as refused:
-            front_metrics().refuse(getattr(refused, "reason", "bad_request"))
-            await _answer(refused, send)
-        except ClientGone:
-            return
+            inside = await _admitted(passage, receive, send)
+            if inside is not None:
+                await self._app(*inside, send)
+        finally:
+            passage.leave()
+
+
+async def _admitted(
+    passage: "_Passage", receive: Receive, send: Send
+) -> tuple[Message, Receive] | None:
+    """What to call the app with; None where the request is refused, and answered, or given up."""
+    try:
+        return await passage.admit(receive)
+    except RequestError as refused:
+        front_metrics().refuse(getattr(refused, "reason", "bad_request"))
+        await _answer(refused, send)
+    except ClientGone:
+        return None
+    return None
 
 
 class _Passage:
     """One request on its way in."""
 
-    def __init__(self, app: App, scope: Message) -> None:
-        self._app = app
+    def __init__(self, scope: Message) -> None:
         self._scope = scope
         self._desk: FrontDesk = scope["app"].state.front
         self._headers = dict(scope["headers"])
+        self._visit: Visit | None = None
 
-    async def take(self, receive: Receive, send: Send) -> None:
-        """Check everything, then call the app. Raises RequestError before the app is called."""
+    async def admit(self, receive: Receive) -> tuple[Message, Receive]:
+        """Check everything that can be checked before the app is called.
+
+        Returns:
+            What to call the app with.
+
+        Raises:
+            RequestError: refused.
+            ClientGone: nobody is left to answer.
+        """
         kind = kind_of(self._path())
         tenant = self._tenant(kind)
         enter_tenant(tenant)
         self._scope = {**self._scope, "state": {**self._scope.get("state", {}), "tenant": tenant}}
         if kind is None:
             self._refuse_closed()
-        settings = self._desk.settings
         if self._scope["method"] != "POST" or kind not in (Kind.GENERATE, Kind.UPLOAD):
             check_length(self._headers, _SMALL_BODY, required=True)
-            await self._app(self._scope, receive, send)
-            return
-        max_bytes = int(settings.max_body_mib * (1 << 20))
+            return self._scope, receive
+        max_bytes = int(self._desk.settings.max_body_mib * (1 << 20))
         check_length(self._headers, max_bytes, required=kind is Kind.UPLOAD)
-        visit = self._desk.gate.enter(tenant)
-        try:
-            if kind is Kind.GENERATE:
-                body = await self._checked_body(receive, visit, max_bytes)
-                self._scope, receive = with_length(self._scope, body), replay(body, receive)
-            await self._app(self._scope, receive, send)
-        finally:
-            visit.leave()
+        self._visit = self._desk.gate.enter(tenant)
+        if kind is Kind.UPLOAD:
+            return self._scope, receive
+        body = await self._checked_body(receive, self._visit, max_bytes)
+        return with_length(self._scope, body), replay(body, receive)
+
+    def leave(self) -> None:
+        """Give up the place of this request, where it got one."""
+        if self._visit is not None:
+            self._visit.leave()
+            self._visit = None
 
     def _path(self) -> str:
         path: str = self._scope["path"]

@@ -18,7 +18,8 @@ KEY = "a-key-for-tests"
 
 @pytest.fixture(scope="module")
 def server(serve_logged: Serve) -> Iterator[RunningServer]:
-    compact = '{"disable_any_whitespace": true}'  # the small model would answer in blanks
+    # The small model would answer in blanks alone.
+    compact = '{"backend": "xgrammar", "disable_any_whitespace": true}'
     tools = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
     tools += ["--structured-outputs-config", compact]
     keys = {"METACOMPRESS_API_KEYS": f"acme={KEY},other=another-key"}

@@ -172,14 +172,14 @@ COMPRESSION = Row(
             stacked=True,
         ),
         Panel(
-            "Compression of a picture",
-            "Time of the mapping from n to m tokens.",
+            "Compression",
+            "The mapping from n to m tokens, per batch of pictures.",
             "s",
             quantiles("metacompress_compress_seconds"),
         ),
         Panel(
-            "Encoding of a picture",
-            "Time of vision tower and projector.",
+            "Encoding",
+            "Vision tower and projector, per batch of pictures.",
             "s",
             quantiles("metacompress_image_encode_seconds"),
         ),

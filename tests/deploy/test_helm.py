@@ -96,6 +96,12 @@ def test_shared_memory_is_memory_and_the_rest_of_the_root_cannot_be_written(rend
     assert mounts == {"/dev/shm", "/home/metacompress", "/tmp", "/state"}
 
 
+def test_openshift_chooses_the_user_itself(render):
+    assert pod(render())["securityContext"]["runAsUser"] == 10001
+    security = pod(render({"openshift": True}))["securityContext"]
+    assert set(security) == {"runAsNonRoot", "seccompProfile"}
+
+
 def test_weights_come_from_a_claim_and_are_not_written(render):
     documents = render({"weights": {"create": True, "size": "10Gi"}})
     claim = documents["PersistentVolumeClaim", "demo-metacompress-weights"]

@@ -17,7 +17,7 @@ from running_server import ANSWER_S, RunningServer, Serve
 
 from metacompress_compressor.embedded import pictures_dir
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two servers start one by one
 
 MODEL = "metacompress-embedded"
 SESSIONS = 8

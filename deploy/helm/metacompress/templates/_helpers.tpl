@@ -39,10 +39,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- define "metacompress.podSecurity" -}}
 runAsNonRoot: true
+seccompProfile: {type: RuntimeDefault}
+{{- if not .Values.openshift }}
 runAsUser: 10001
 runAsGroup: 0
 fsGroup: 0
-seccompProfile: {type: RuntimeDefault}
+{{- end }}
 {{- end }}
 
 {{- define "metacompress.containerSecurity" -}}

@@ -22,8 +22,7 @@ test: dev
 	$(BIN)/pytest $(ARGS)
 
 test-gpu: dev
-	$(BIN)/pytest -m gpu $(ARGS)
-	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/gpu_check.py $(ARGS)
 
 audit:
 	@deploy/audit.sh

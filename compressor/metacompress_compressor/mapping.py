@@ -20,6 +20,7 @@ Method = Literal["row_softmax", "competing"]
 TokenNorm = Literal["none", "layer_norm"]
 
 _NORM_EPS = 1e-5
+_KEPT_GRIDS = 16
 
 
 class TokenMapping(nn.Module):
@@ -67,6 +68,8 @@ class TokenMapping(nn.Module):
         self.key_projection = nn.Parameter(projection.clone())
         self.beta = nn.Parameter(torch.ones(key_dim))
         self.token_direction = nn.Parameter(torch.zeros(key_dim)) if self.competing else None
+        self._kept: dict[Grid, tuple[Tensor, Tensor]] = {}
+        self._kept_state: tuple[object, ...] = ()
 
     @property
     def competing(self) -> bool:
@@ -77,7 +80,7 @@ class TokenMapping(nn.Module):
 
         On a CPU without gradients each picture is computed by itself, so that its bits never depend
         on the pictures beside it: matrix libraries round differently for other batch sizes. The
-        kernels for CUDA never mix pictures.
+        kernels for CUDA never mix pictures, but choose their blocks by the size of the batch.
 
         Args:
             x: `[B, N, D]` projected visual tokens in row-major order.
@@ -140,13 +143,38 @@ class TokenMapping(nn.Module):
         Pooling is linear, so queries may be pooled after their projection: one pass over X then
         gives both.
         """
-        weight = torch.cat([self.query_projection, self.key_projection], dim=1)
-        code = projected_position_code(grid, weight, self.code)
+        weight, code = self._projection(grid)
         eps = _NORM_EPS if self.token_norm == "layer_norm" else None
         projected = project_tokens(x, weight, code, eps=eps)
         queries, keys = projected[..., : self.key_dim], projected[..., self.key_dim :]
-        token_bias = None if self.token_direction is None else keys @ self.token_direction
-        return queries, keys, token_bias
+        if self.token_direction is None:
+            return queries, keys, None
+        # In fp32: rounded to bf16, the logarithm of a weight would be off by more than all else.
+        return queries, keys, keys.float() @ self.token_direction.float()
+
+    def _projection(self, grid: Grid) -> tuple[Tensor, Tensor]:
+        """`[Wq | Wk]` `[D, 2 Dc]` and the projected position code `[N, 2 Dc]`.
+
+        Without gradients both are kept until a parameter changes: a server needs the same ones for
+        every picture, and making them takes as many launches as the mapping itself.
+        """
+        parameters = (self.query_projection, self.key_projection)
+        if (
+            torch.is_grad_enabled()
+            or torch.compiler.is_compiling()
+            or any(parameter.is_inference() for parameter in parameters)  # have no version
+        ):
+            return self._fresh_projection(grid)
+        state = tuple((p.data_ptr(), p._version, p.dtype, p.device) for p in parameters)
+        if state != self._kept_state or len(self._kept) >= _KEPT_GRIDS:
+            self._kept, self._kept_state = {}, state
+        if grid not in self._kept:
+            self._kept[grid] = self._fresh_projection(grid)
+        return self._kept[grid]
+
+    def _fresh_projection(self, grid: Grid) -> tuple[Tensor, Tensor]:
+        weight = torch.cat([self.query_projection, self.key_projection], dim=1)
+        return weight, projected_position_code(grid, weight, self.code)
 
     def _windows(self, grid: Grid, compressed: Grid, device: torch.device) -> tuple[Tensor, int]:
         """The windows' ranges and the length of the rows that they count in."""

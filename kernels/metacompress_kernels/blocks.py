@@ -1,16 +1,56 @@
-"""Sizes of the kernels' blocks, from shapes alone: few reads, and enough programs for a large GPU.
+"""Sizes of the kernels' blocks, from shapes alone: the least time by arithmetic, none by trying.
 
-All sizes are powers of two. The numbers of programs decide between a few fixed configurations, so
-nothing is tuned at the first request, and the same shapes always run the same way.
+Each kernel has a few fixed configurations. The one is taken that would end first on an H100 by its
+reads from the L2 cache, its operations and its number of steps. So nothing is tuned at the first
+request, and the same shapes always run the same way. All sizes are powers of two.
 """
 
+import itertools
 from dataclasses import dataclass
-
-BUSY = 128
-"""Programs that keep a large GPU busy: an H100 has 132 multiprocessors, an A100 108."""
 
 WIDEST_KEY = 256
 """The largest Dc: queries and keys are held whole."""
+
+MULTIPROCESSORS = 132
+MEMORY_BYTES_PER_S = 3.35e12
+CACHE_BYTES_PER_S = 5.5e12
+"""Of the L2 cache, for all. NVIDIA does not publish it; this is the order that others measured."""
+PORT_BYTES_PER_S = 64 * 1.755e9
+"""Of the L2 cache, for one multiprocessor."""
+TENSOR_OPERATIONS_PER_S = 989e12
+FP32_OPERATIONS_PER_S = 67e12
+
+_STEP_S = {"project": 0.2e-6, "compress": 0.4e-6}
+"""Waiting of a program in each step over channels or tokens, for memory and for its own results.
+An estimate; it only matters where programs are few."""
+_LAUNCH_S = 2e-6
+
+
+@dataclass(frozen=True)
+class Load:
+    """What all programs of a launch do.
+
+    Attributes:
+        programs: their number.
+        bytes_each: read by one, mostly from the L2 cache.
+        operations_each: of one.
+        steps: of one, one after another.
+    """
+
+    programs: int
+    bytes_each: float
+    operations_each: float
+    steps: int
+
+    def seconds(self, kind: str, operations_per_s: float = TENSOR_OPERATIONS_PER_S) -> float:
+        """Waiting of one program, and the longest of: all reads, the fullest multiprocessor's own
+        reads, its operations."""
+        fullest = cdiv(self.programs, MULTIPROCESSORS)
+        return self.steps * _STEP_S[kind] + max(
+            self.programs * self.bytes_each / CACHE_BYTES_PER_S,
+            fullest * self.bytes_each / PORT_BYTES_PER_S,
+            fullest * self.operations_each * MULTIPROCESSORS / operations_per_s,
+        )
 
 
 @dataclass(frozen=True)
@@ -23,6 +63,16 @@ class CompressBlocks:
     key_channels: int
     warps: int
     stages: int
+
+    def load(self, pictures: int, n: int, m: int, d: int, itemsize: int) -> Load:
+        """Scores are computed again for each block of channels, so narrow blocks cost more."""
+        width = self.channels + self.key_channels
+        return Load(
+            pictures * cdiv(m, self.outputs) * cdiv(d, self.channels),
+            n * width * itemsize,
+            2 * self.outputs * n * width,
+            cdiv(n, self.tokens),
+        )
 
 
 @dataclass(frozen=True)
@@ -61,41 +111,58 @@ class ProjectBlocks:
         """Channels that one program sums over, a multiple of its step."""
         return cdiv(cdiv(hidden, self.splits), self.channels) * self.channels
 
+    def load(self, rows: int, hidden: int, width: int, itemsize: int) -> Load:
+        """Wide blocks read the weight seldom; the tokens once for each block of columns."""
+        each = self.channels_each(hidden)
+        return Load(
+            cdiv(rows, self.tokens) * cdiv(width, self.columns) * cdiv(hidden, each),
+            (self.tokens + self.columns) * each * itemsize,
+            2 * self.tokens * self.columns * each,
+            each // self.channels,
+        )
+
+    def joining_s(self, rows: int, width: int) -> float:
+        """Writing the sums of split channels in fp32, and a second launch that reads them."""
+        if self.splits == 1:
+            return 0.0
+        return 2 * self.splits * rows * width * 4 / CACHE_BYTES_PER_S + _LAUNCH_S
+
 
 def compress_blocks(
-    pictures: int, num_outputs: int, hidden: int, key_dim: int, itemsize: int
+    pictures: int, num_tokens: int, num_outputs: int, hidden: int, key_dim: int, itemsize: int
 ) -> CompressBlocks:
-    """Blocks of channels as wide as leave enough programs: each block computes its scores again.
+    """Blocks of the compression; fp32 products run without tensor cores, exact, in small blocks."""
+    rate = FP32_OPERATIONS_PER_S if itemsize > 2 else TENSOR_OPERATIONS_PER_S
 
-    A picture of its own gets narrow blocks, a batch wide ones. fp32 products run without tensor
-    cores, exact, in small blocks.
-    """
+    def seconds(blocks: CompressBlocks) -> float:
+        load = blocks.load(pictures, num_tokens, num_outputs, hidden, itemsize)
+        return load.seconds("compress", rate)
+
+    return min(_compress_candidates(num_outputs, hidden, key_dim, itemsize), key=seconds)
+
+
+def _compress_candidates(
+    num_outputs: int, hidden: int, key_dim: int, itemsize: int
+) -> list[CompressBlocks]:
+    """Widest first, so that among equals the one with the fewest reads is taken."""
     key_channels = power_of_two(key_dim, 16, WIDEST_KEY)
     if itemsize > 2:
-        outputs, widest = power_of_two(num_outputs, 16, 32), 64
-    else:
-        outputs, widest = power_of_two(num_outputs, 16, 64), 256 if key_channels <= 128 else 128
-    if itemsize <= 2 and num_outputs > 128 and key_channels <= 128:
-        large = CompressBlocks(128, 32, power_of_two(hidden, 16, widest), key_channels, 8, 3)
-        if _programs(large, pictures, num_outputs, hidden) >= BUSY:
-            return large
-    channels = power_of_two(hidden, 16, widest)
-    while channels > 32:
-        blocks = _small_blocks(outputs, channels, key_channels, itemsize)
-        if _programs(blocks, pictures, num_outputs, hidden) >= BUSY:
-            return blocks
-        channels //= 2
-    return _small_blocks(outputs, channels, key_channels, itemsize)
+        outputs = power_of_two(num_outputs, 16, 32)
+        widths = _widths(hidden, 64)
+        return [CompressBlocks(outputs, 16, width, key_channels, 4, 2) for width in widths]
+    widths, stages = (_widths(hidden, 256), 3) if key_channels <= 128 else (_widths(hidden, 128), 2)
+    outputs = power_of_two(num_outputs, 16, 64)
+    found = [CompressBlocks(outputs, 32, width, key_channels, 4, stages) for width in widths]
+    if num_outputs <= 64 or key_channels > 128:
+        return found
+    large = [CompressBlocks(128, 32, width, key_channels, 8, 3) for width in widths if width > 64]
+    return large + found
 
 
-def _small_blocks(outputs: int, channels: int, key_channels: int, itemsize: int) -> CompressBlocks:
-    if itemsize > 2:
-        return CompressBlocks(outputs, 16, channels, key_channels, 4, 2)
-    return CompressBlocks(outputs, 32, channels, key_channels, 4, 3 if key_channels <= 128 else 2)
-
-
-def _programs(blocks: CompressBlocks, pictures: int, num_outputs: int, hidden: int) -> int:
-    return pictures * cdiv(num_outputs, blocks.outputs) * cdiv(hidden, blocks.channels)
+def _widths(hidden: int, widest: int) -> list[int]:
+    """Blocks of channels to choose from, down to 32."""
+    width = power_of_two(hidden, 16, widest)
+    return [width >> shift for shift in range(4) if width >> shift >= 32] or [width]
 
 
 def column_blocks(key_dim: int) -> ColumnBlocks:
@@ -112,27 +179,32 @@ def pool_blocks(num_tokens: int, num_outputs: int, key_dim: int) -> PoolBlocks:
 
 
 def project_blocks(rows: int, hidden: int, width: int, itemsize: int) -> ProjectBlocks:
-    """Wide blocks read every token once and the weight seldom; few tokens are split by channels.
-
-    A wide block takes as long as four narrow ones side by side, so wide ones win from a quarter of
-    the GPU on.
+    """Blocks of the projection.
 
     Args:
         rows: tokens of all pictures.
         hidden, width: sides of the weight.
         itemsize: bytes of one number of the weight.
     """
+    rate = FP32_OPERATIONS_PER_S if itemsize > 2 else TENSOR_OPERATIONS_PER_S
+
+    def seconds(blocks: ProjectBlocks) -> float:
+        load = blocks.load(rows, hidden, width, itemsize)
+        return load.seconds("project", rate) + blocks.joining_s(rows, width)
+
+    splits = [split for split in (1, 2, 4, 8, 16) if split == 1 or hidden >= 256 * split]
     if itemsize > 2:
-        tokens, columns, channels, warps, stages = 32, power_of_two(width, 16, 64), 32, 4, 2
-    elif cdiv(rows, 128) * cdiv(width, 256) >= BUSY // 4:
-        return ProjectBlocks(128, power_of_two(width, 16, 256), 64, 1, 8, 3)
+        shapes = [(32, power_of_two(width, 16, 64), 32, 4, 2)]
     else:
-        tokens, columns, channels, warps, stages = 64, power_of_two(width, 16, 128), 64, 4, 3
-    programs = cdiv(rows, tokens) * cdiv(width, columns)
-    wanted, most = cdiv(BUSY, max(programs, 1)), max(1, hidden // (4 * channels))
-    return ProjectBlocks(
-        tokens, columns, channels, min(power_of_two(wanted, 1, 64), most), warps, stages
-    )
+        shapes = [
+            (128, power_of_two(width, 16, 256), 64, 8, 3),
+            (64, power_of_two(width, 16, 128), 64, 4, 3),
+        ]
+    candidates = [
+        ProjectBlocks(tokens, columns, channels, split, warps, stages)
+        for split, (tokens, columns, channels, warps, stages) in itertools.product(splits, shapes)
+    ]
+    return min(candidates, key=seconds)
 
 
 def cdiv(number: int, divisor: int) -> int:

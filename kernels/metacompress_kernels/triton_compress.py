@@ -149,7 +149,9 @@ def launch_compress(
 
     itemsize = max(values.element_size(), keys.element_size())
     hidden, key_dim = values.shape[2], keys.shape[2]
-    blocks = compress_blocks(pictures.count, pictures.num_outputs, hidden, key_dim, itemsize)
+    blocks = compress_blocks(
+        pictures.count, pictures.num_tokens, pictures.num_outputs, hidden, key_dim, itemsize
+    )
     grid = (
         cdiv(pictures.num_outputs, blocks.outputs),
         cdiv(hidden, blocks.channels),

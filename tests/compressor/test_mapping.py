@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from metacompress_compressor import mapping as mapping_module
 from metacompress_compressor.mapping import TokenMapping, calibrate_beta, window_mass
 from metacompress_compressor.windows import Grid, num_compressed_tokens
 
@@ -151,3 +152,40 @@ def test_trains_after_it_has_served(pictures):
 def test_wrong_shapes_are_named(pictures):
     with pytest.raises(ValueError, match=r"must be \[B, 49, 16\]"):
         make_mapping()(pictures, Grid(7, 7), 0.2)
+
+
+def test_what_is_kept_for_serving_follows_the_parameters(pictures):
+    mapping = make_mapping()
+    changes = (
+        lambda: mapping.query_projection.mul_(2),
+        lambda: mapping.load_state_dict(make_mapping().state_dict()),
+        lambda: mapping.key_projection.neg_(),
+        mapping.double,
+    )
+    with torch.no_grad():
+        before = mapping(pictures, GRID, 0.2)
+        for change in changes:
+            change()
+            x = pictures.to(mapping.beta.dtype)
+            fresh = make_mapping().to(mapping.beta.dtype)
+            fresh.load_state_dict(mapping.state_dict())
+            assert torch.equal(mapping(x, GRID, 0.2), fresh(x, GRID, 0.2))
+        assert not torch.equal(before, mapping(x, GRID, 0.2))
+
+
+def test_serving_projects_the_position_code_of_a_grid_once(pictures, monkeypatch):
+    made = []
+    original = mapping_module.projected_position_code
+
+    def counted(*arguments):
+        made.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(mapping_module, "projected_position_code", counted)
+    mapping = make_mapping()
+    with torch.no_grad():
+        for _ in range(3):
+            mapping(pictures, GRID, 0.2)
+    assert len(made) == 1
+    mapping(pictures, GRID, 0.2)  # with gradients
+    assert len(made) == 2

@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from metacompress_kernels.blocks import (
-    BUSY,
+    MULTIPROCESSORS,
     WIDEST_KEY,
+    Load,
     cdiv,
     compress_blocks,
     pool_blocks,
@@ -18,12 +19,12 @@ PICTURES = {"llava-1.5": (576, 58, 4096), "llava-next": (2880, 288, 4096)}
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_one_picture_keeps_a_large_gpu_busy(name):
+def test_one_picture_takes_about_half_of_a_large_gpu_or_more(name):
     n, m, d = PICTURES[name]
-    blocks = project_blocks(n, d, 256, 2)
-    assert cdiv(n, blocks.tokens) * cdiv(256, blocks.columns) * blocks.splits >= BUSY
-    compress = compress_blocks(1, m, d, 128, 2)
-    assert cdiv(m, compress.outputs) * cdiv(d, compress.channels) >= BUSY
+    projecting = project_blocks(n, d, 256, 2).load(n, d, 256, 2)
+    compressing = compress_blocks(1, n, m, d, 128, 2).load(1, n, m, d, 2)
+    assert projecting.programs >= 0.5 * MULTIPROCESSORS
+    assert compressing.programs >= 0.45 * MULTIPROCESSORS
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -35,10 +36,16 @@ def test_a_batch_reads_every_token_once_for_its_projection(name):
 
 
 def test_scores_are_computed_less_often_in_a_batch():
-    assert (
-        compress_blocks(16, 58, 4096, 128, 2).channels
-        > compress_blocks(1, 58, 4096, 128, 2).channels
-    )
+    alone, crowd = (compress_blocks(pictures, 576, 58, 4096, 128, 2) for pictures in (1, 16))
+    assert crowd.channels > alone.channels
+
+
+def test_a_load_waits_for_whichever_is_longest():
+    """One program beyond the multiprocessors doubles what the fullest has to do."""
+    one, two = (Load(count, 1e6, 1.0, 0) for count in (MULTIPROCESSORS, MULTIPROCESSORS + 1))
+    busy, busier = (Load(count, 1.0, 1e9, 0) for count in (MULTIPROCESSORS, MULTIPROCESSORS + 1))
+    assert one.seconds("project") < two.seconds("project") < 1.1 * one.seconds("project")
+    assert busier.seconds("project") == 2 * busy.seconds("project")
 
 
 @pytest.mark.parametrize("itemsize", [2, 4])
@@ -46,7 +53,7 @@ def test_blocks_are_legal_for_every_supported_size(itemsize):
     """Triton wants powers of two, its products at least 16 on every side."""
     sizes = itertools.product((1, 2, 64), (1, 58, 16384), (1, 100, 8192), (1, 32, 100, 256))
     for pictures, m, d, key_dim in sizes:
-        compress = compress_blocks(pictures, m, d, key_dim, itemsize)
+        compress = compress_blocks(pictures, 16384, m, d, key_dim, itemsize)
         project = project_blocks(pictures * m, d, 2 * key_dim, itemsize)
         pool = pool_blocks(16384, m, key_dim)
         sides = (compress.outputs, compress.tokens, compress.channels, compress.key_channels)

@@ -15,7 +15,7 @@ def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
 
 def test_the_command_lists_its_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
     text = help_of(capsys)
-    for name in ("serve", "train", "inspect"):
+    for name in ("serve", "train", "eval", "inspect"):
         assert name in text
 
 
@@ -25,7 +25,9 @@ def test_serves_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in text
 
 
-@pytest.mark.parametrize(("name", "option"), [("train", "--data"), ("inspect", "--image")])
+@pytest.mark.parametrize(
+    ("name", "option"), [("train", "--data"), ("eval", "--retention"), ("inspect", "--image")]
+)
 def test_the_compressors_commands_bring_their_own_options(
     capsys: pytest.CaptureFixture[str], name: str, option: str
 ) -> None:

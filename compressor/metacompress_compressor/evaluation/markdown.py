@@ -110,15 +110,15 @@ def cost_table(records: Sequence[Record]) -> str:
     chosen = [_full(records), *_best_of_each(records, _main_budget(records))]
     rows = []
     for record in chosen:
-        reduction, prefill = record["reduction"], record["prefill"]
+        prefill = record["prefill"]
         rows.append(
             [
                 _name(record),
                 f"{prefill['flops'] / 1e9:.2f} G",
                 f"{prefill['flops_share']:.1%}",
                 f"{prefill['visual_kv_share']:.1%}",
-                "in the model" if reduction is None else _share(reduction, "flops"),
-                "in the model" if reduction is None else _share(reduction, "time"),
+                _share(record, "flops"),
+                _share(record, "time"),
             ]
         )
     heads = ["prefill FLOPs", "of full", "visual KV", "reduction, FLOPs", "reduction, time"]
@@ -190,7 +190,13 @@ def _rule(record: Record) -> str:
     return "" if record["kind"] == "full" else str(record["positions"])
 
 
-def _share(reduction: Record, unit: str) -> str:
+def _share(record: Record, unit: str) -> str:
+    """What the reduction costs beside the tower."""
+    reduction = record["reduction"]
+    if record["kind"] == "full":
+        return ""
+    if reduction is None:
+        return "in the model"
     share = f"{reduction[f'{unit}_share_of_tower']:.1%}"
     return f"{share} instead" if reduction["instead_of_tower"] else share
 

@@ -8,6 +8,7 @@ as freed, its caller has to free.
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Set
+from weakref import WeakValueDictionary
 
 from .limits import Limits
 from .ranked_queue import RankedQueue
@@ -31,6 +32,7 @@ class SessionIndex:
         self._evictable_bytes = 0
         self._blocks: dict[bytes, Block] = {}
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._visited: WeakValueDictionary[str, Session] = WeakValueDictionary()
         self._order: dict[bool, RankedQueue[int, Session]] = {
             False: RankedQueue(),
             True: RankedQueue(),
@@ -50,10 +52,10 @@ class SessionIndex:
 
     def begin(self, group: str, *, named: bool, now: float | None = None) -> Visit:
         """A request of this session starts; the session becomes the one used last."""
-        session = self._sessions.get(group)
+        session = self._visited.get(group)
         if session is None:
-            session = Session(group, named)
-        else:
+            session = self._visited[group] = Session(group, named)
+        elif group in self._sessions:
             self._touch(session)
         session.turn += 1
         session.last_used = max(session.last_used, self._clock() if now is None else now)
@@ -61,8 +63,8 @@ class SessionIndex:
 
     def finish(self, visit: Visit) -> None:
         """The request ends, which counts as use as well."""
-        session = self._current(visit)
-        if session.group in self._sessions:
+        session = visit.session
+        if session.group in self._sessions and not session.deleted:
             self._touch(session)
             session.last_used = max(session.last_used, self._clock())
 
@@ -82,7 +84,7 @@ class SessionIndex:
         """The visit uses a block that is there: from now on its session holds it too."""
         if visit.session.deleted:
             return
-        session, block = self._current(visit), self._blocks[key]
+        session, block = visit.session, self._blocks[key]
         if session.group not in self._sessions:
             self._touch(session)
         hold = session.holds.get(key)
@@ -165,7 +167,7 @@ class SessionIndex:
         Returns:
             What was freed of the session's earlier turns, and how many bytes it may still add.
         """
-        session = self._current(visit)
+        session = visit.session
         freed: list[bytes] = []
         for queue in (session.text, session.pictures):
             while session.held_bytes + num_bytes > self.limits.session_bytes:
@@ -192,12 +194,14 @@ class SessionIndex:
         return freed
 
     def drop(self, group: str) -> tuple[list[bytes], int]:
-        """Delete a session. Blocks that others share stay; pinned ones go when they are unpinned.
+        """Delete a session, and what its running requests still bring.
+
+        Blocks that others share stay; pinned ones go when they are unpinned.
 
         Returns:
             What was freed at once, and the bytes that leave the tier because of it.
         """
-        session = self._sessions.get(group)
+        session = self._visited.pop(group, None)
         if session is None:
             return [], 0
         session.deleted = True
@@ -223,10 +227,6 @@ class SessionIndex:
     def named_groups(self) -> Iterator[str]:
         """The sessions that clients named and that hold something."""
         return (group for group, session in self._sessions.items() if session.named)
-
-    def _current(self, visit: Visit) -> Session:
-        """The visit's session, or what stands in its place since it lost its last block."""
-        return self._sessions.get(visit.session.group, visit.session)
 
     def _victims(self) -> Iterator[tuple[Session, bytes]]:
         """The next block to go, again and again; the consumer takes it out of its queue."""

@@ -45,7 +45,7 @@ class Hold(NamedTuple):
 Queue = RankedQueue[tuple[int, int], bytes]
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Session:
     """Blocks that live and die together.
 

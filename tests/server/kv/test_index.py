@@ -170,3 +170,26 @@ def test_reasons_are_counted_from_zero(index: SessionIndex) -> None:
 def test_limits_must_make_sense(bad: tuple[int, float, float]) -> None:
     with pytest.raises(ValueError, match=r"."):
         Limits(*bad)
+
+
+def test_deleting_a_session_without_blocks_ends_what_its_request_brings_later(
+    index: SessionIndex,
+) -> None:
+    visit = index.begin("one", named=True)
+    assert index.drop("one") == ([], 0)
+    store(index, visit, "a")
+    assert index.bytes == 0
+    store(index, index.begin("one", named=True), "b")
+    assert index.session("one").blocks == 1
+
+
+def test_two_requests_of_one_session_share_it_though_it_lost_all_between(
+    index: SessionIndex,
+) -> None:
+    first = index.begin("one", named=True)
+    store(index, first, "a")
+    index.evict(1)
+    second = index.begin("one", named=True)
+    store(index, second, "b")
+    store(index, first, "c")
+    assert index.session("one").blocks == 2

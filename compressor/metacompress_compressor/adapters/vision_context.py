@@ -8,12 +8,13 @@ class TowerLayer:
     """Queries and keys of one attention layer, before they meet.
 
     Args:
-        queries, keys: `[B, H, 1 + N, Dh]`, the class token (CLS) first, patches in row-major order.
+        queries, keys: `[B, H, 1 + N, Dh]`, the class token (CLS) first, patches in row-major order;
+            used in float32, whatever the tower computes in.
     """
 
     def __init__(self, queries: Tensor, keys: Tensor) -> None:
-        self._queries = queries
-        self._keys = keys
+        self._queries = queries.float()
+        self._keys = keys.float()
 
     @classmethod
     def from_projections(cls, queries: Tensor, keys: Tensor, num_heads: int) -> "TowerLayer":
@@ -72,4 +73,4 @@ def _join_heads(tensor: Tensor) -> Tensor:
 
 
 def _softmax(scores: Tensor) -> Tensor:
-    return torch.softmax(scores.float(), dim=-1)
+    return torch.softmax(scores, dim=-1)

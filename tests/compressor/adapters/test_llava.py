@@ -140,6 +140,12 @@ def test_tower_attention_equals_transformers_own(adapter, pictures, tiny_llava):
     assert context.last.mean_patch_keys.shape == (2, 16, 8)
 
 
+def test_a_half_precision_tower_gives_full_precision():
+    half = torch.randn(1, 5, 8).bfloat16()
+    layer = TowerLayer.from_projections(half, half, num_heads=2)
+    assert layer.cls_attention.dtype == layer.patch_keys.dtype == torch.float32
+
+
 def test_joint_attention_takes_all_heads_as_one():
     queries, keys = torch.randn(1, 5, 8), torch.randn(1, 5, 8)
     layer = TowerLayer.from_projections(queries, keys, num_heads=2)

@@ -38,6 +38,7 @@ class Team:
         wanted = _checked(device)
         self.accelerator = Accelerator(
             cpu=wanted.type == "cpu",
+            mixed_precision="no",  # the run's own setting decides, not the launcher's
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
         )
         self.size: int = self.accelerator.num_processes

@@ -41,6 +41,16 @@ class FrontMetrics:
             buckets=_SECONDS,
             registry=registry,
         ).labels(model_name)
+        lookups = Counter(
+            "metacompress_decoded_picture_lookups",
+            "Pictures that were known decoded, or had to be.",
+            [*names, "result"],
+            registry=registry,
+        )
+        self._decoded = {
+            known: lookups.labels(model_name, result)
+            for known, result in ((True, "hit"), (False, "miss"))
+        }
         self.fetch_seconds = Histogram(
             "metacompress_image_fetch_seconds",
             "Download of one picture.",
@@ -73,6 +83,10 @@ class FrontMetrics:
     def refuse(self, reason: str) -> None:
         """Count a request that was not let in."""
         self._refused[reason].inc()
+
+    def decoded_lookup(self, known: bool) -> None:
+        """Count a picture that was known decoded, or was not."""
+        self._decoded[known].inc()
 
     def reject_image(self, reason: str) -> None:
         """Count a picture that was not taken."""

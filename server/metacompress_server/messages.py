@@ -69,7 +69,7 @@ def neutralise_placeholders(value: Any, placeholder: str) -> Any:
 def count_images(messages: list[dict[str, Any]]) -> int:
     """How many content parts are pictures."""
     return sum(
-        isinstance(part, dict) and "image" in str(part.get("type", ""))
+        isinstance(part, dict) and ("image" in str(part.get("type")) or part.get("type") == "file")
         for message in messages
         for part in (message["content"] if isinstance(message.get("content"), list) else [])
     )

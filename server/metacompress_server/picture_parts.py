@@ -70,6 +70,8 @@ async def _part(part: Any, read_file: ReadFile, where: str) -> Any:
         return await _file_part(part, read_file, where)
     if part.get("type") == "input_image":
         return await _input_image(part, read_file, where)
+    if part.get("type") not in (None, "image_url"):
+        return part
     image = part.get("image_url")
     if isinstance(image, str):
         handle = await _handle(image, part.get("detail"), read_file, f"{where}.image_url")

@@ -102,6 +102,9 @@ class ServerSettings(BaseSettings):
     max_decoded_side: int = Field(
         2048, ge=64, description="longer side to which a larger picture is scaled down"
     )
+    decoded_cache_mib: float = Field(
+        64.0, ge=0, description="memory for decoded pictures, in each HTTP process; 0: off"
+    )
     decode_workers: int = Field(2, ge=1, description="processes that decode pictures")
     decode_timeout_s: float = Field(10.0, gt=0, description="time to decode one picture")
     decode_memory_mib: int = Field(1024, ge=256, description="memory of one decoding process")

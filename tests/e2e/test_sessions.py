@@ -24,7 +24,8 @@ Content = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def guarded(checkpoint: Path, kept: Path, serve_logged: Serve) -> Iterator[RunningServer]:
-    command = ["serve", str(checkpoint), "--compressor", str(kept), "--session-kv-gib", "0.05"]
+    command = ["serve", str(checkpoint), "--compressor", str(kept)]
+    command += ["--session-kv-gib", "0.05", "--encoder-cache-gib", "0.01"]
     pairs = ",".join(f"{tenant}={key}" for tenant, key in KEYS.items())
     with serve_logged(command, environment={"METACOMPRESS_API_KEYS": pairs}) as running:
         yield running
@@ -270,7 +271,7 @@ def test_a_typed_handle_is_no_picture(acme: Client) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_responses_know_sessions_files_and_savings(
-    acme: Client, picture: Callable[[int], Image], stream: bool
+    acme: Client, guarded: RunningServer, picture: Callable[[int], Image], stream: bool
 ) -> None:
     file_id = acme.upload(picture(108 + stream))
     content = [
@@ -284,6 +285,8 @@ def test_responses_know_sessions_files_and_savings(
         "prompt_cache_key": f"responses {stream}",
         "stream": stream,
     }
+    timed = "metacompress_turn_time_to_first_token_seconds_count"
+    before = guarded.metric(timed, turn="first"), guarded.metric(timed, turn="later")
     for reused in (0, 1):
         answer: Any = acme.openai.responses.create(**body)
         if stream:
@@ -299,6 +302,8 @@ def test_responses_know_sessions_files_and_savings(
         assert usage.input_tokens_details.image_tokens == KEPT
         assert (usage.input_tokens_details.cached_tokens > 0) == bool(reused)
     assert acme.session(f"responses {stream}")["turns"] == 2
+    after = guarded.metric(timed, turn="first"), guarded.metric(timed, turn="later")
+    assert after == (before[0] + 1, before[1] + 1)
 
 
 def test_mixed_details_are_told_apart(

@@ -5,7 +5,7 @@ import pytest
 
 from metacompress_server.errors import RequestError
 from metacompress_server.picture_parts import with_handles
-from metacompress_server.picture_sources import PictureSource, begin_pictures, resolve
+from metacompress_server.picture_sources import PictureSource, begin_pictures, handed_out, resolve
 
 FILES = {"file-1": b"picture"}
 
@@ -88,10 +88,28 @@ def test_a_typed_handle_is_only_a_url_that_nobody_knows() -> None:
 
 
 def test_everything_else_stays_as_it_is() -> None:
-    parts = [{"type": "text", "text": "file-1"}, "word", {"type": "image_url", "image_url": None}]
+    parts = [
+        {"type": "text", "text": "file-1", "image_url": "data:x"},
+        "word",
+        {"type": "image_url", "image_url": None},
+    ]
     assert [part for part, _ in rewritten(*parts)] == parts
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": None}, "x"]
     assert asyncio.run(with_handles(messages, read_file, "messages")) == messages
+
+
+def test_pictures_in_a_tools_output_get_handles_too() -> None:
+    async def request() -> list[PictureSource]:
+        begin_pictures()
+        output = [{"type": "input_image", "image_url": "data:x", "detail": "low"}]
+        item = {"type": "function_call_output", "call_id": "1", "output": output}
+        (rewritten_item,) = await with_handles([item], read_file, "input")
+        assert rewritten_item["output"][0]["image_url"].startswith("metacompress:")
+        return handed_out()
+
+    assert asyncio.run(request()) == [
+        PictureSource("data:x", "low", "input[0].output[0].image_url")
+    ]
 
 
 def test_a_lost_file_is_said_with_its_place_and_what_to_do() -> None:

@@ -14,6 +14,7 @@ from .turns import RequestTurn, TurnDesk
 
 if TYPE_CHECKING:
     from fastapi import Request
+    from vllm.entrypoints.openai.responses.context import ConversationContext
     from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 
 Answer: TypeAlias = AsyncGenerator[Any, None] | ResponsesResponse | ErrorResponse
@@ -61,12 +62,22 @@ class CompressingResponses(OpenAIServingResponses):
         return rendered
 
     async def responses_full_generator(
-        self, request: "ResponsesRequest", *rest: Any, **more: Any
+        self,
+        request: "ResponsesRequest",
+        sampling_params: Any,
+        result_generator: Any,
+        context: "ConversationContext",
+        *rest: Any,
+        **more: Any,
     ) -> ErrorResponse | ResponsesResponse:
         """As vLLM, for whole answers and for the last event of a stream; with the savings."""
-        answer = await super().responses_full_generator(request, *rest, **more)
+        answer = await super().responses_full_generator(
+            request, sampling_params, result_generator, context, *rest, **more
+        )
         if isinstance(answer, ResponsesResponse) and answer.usage is not None:
-            answer.usage = await self._with_savings(answer.usage, request.metacompress_turn)
+            turn = request.metacompress_turn
+            self.turns.first_token(turn, context.request_metrics)
+            answer.usage = await self._with_savings(answer.usage, turn)
         return answer
 
     async def _with_savings(self, usage: ResponseUsage, turn: RequestTurn) -> ResponseUsage:

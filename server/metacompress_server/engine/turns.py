@@ -35,7 +35,7 @@ class RequestTurn:
 
     session_id: the client's, None without one.
     ticket: under which the engine counts its pictures.
-    arrived: by the monotonic clock.
+    arrived, rendered: by the monotonic clock.
     later: whether the dialogue has turns before this one.
     pictures: in the order of the prompt, known once it is rendered.
     prompt_tokens, cached_tokens: known with the first token.
@@ -47,6 +47,7 @@ class RequestTurn:
     later: bool
     ticket: str = field(default_factory=lambda: uuid.uuid4().hex)
     arrived: float = field(default_factory=time.monotonic)
+    rendered: float = 0.0
     pictures: Sequence[SessionPicture] = ()
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -97,6 +98,12 @@ class TurnDesk:
         spans = [span.length for span in prompt.get("mm_placeholders", {}).get("image", [])]
         identities = prompt.get("mm_hashes", {}).get("image", [])
         sources = handed_out()
+        if not len(spans) == len(identities) == len(sources):
+            raise RequestError(
+                f"{len(sources)} pictures were sent, the prompt has {len(spans)}",
+                param=self._messages,
+                code="invalid_prompt",
+            )
         turn.pictures = [
             SessionPicture(
                 identity, source.detail or "auto", self._pictures.original_tokens(length), length
@@ -108,16 +115,13 @@ class TurnDesk:
                 turn.tenant, turn.session_id, turn.pictures
             )
             turn.later |= noted.number > 1
+        turn.rendered = time.monotonic()
         return spans
 
     async def timed(
         self, outputs: AsyncGenerator[Any, None], turn: RequestTurn
     ) -> AsyncGenerator[Any, None]:
-        """The same outputs; notes when the first token was there, and what was found cached.
-
-        An answer that is not streamed comes in one piece, with the engine's own measure in it.
-        """
-        handed_over = time.monotonic()
+        """The same outputs; notes when the first token was there, and what was found cached."""
         first = True
         async with aclosing(outputs):
             async for output in outputs:
@@ -125,10 +129,21 @@ class TurnDesk:
                     first = False
                     turn.prompt_tokens = len(output.prompt_token_ids or ())
                     turn.cached_tokens = output.num_cached_tokens or 0
-                    if output.metrics is not None:
-                        waited = handed_over - turn.arrived + output.metrics.first_token_latency
-                        self._pictures.sessions.metrics.first_token(turn.later, waited)
+                    self.first_token(turn, output.metrics)
                 yield output
+
+    def first_token(self, turn: RequestTurn, stats: Any) -> None:
+        """Note how long the first token took: up to the engine by our clock, from there by its own.
+
+        So an answer in one piece is timed like a stream.
+
+        Args:
+            turn: rendered.
+            stats: vLLM's of the request; None where the operator switched them off.
+        """
+        if stats is not None:
+            seconds = turn.rendered - turn.arrived + stats.first_token_latency
+            self._pictures.sessions.metrics.first_token(turn.later, seconds)
 
     async def finish(self, turn: RequestTurn) -> ImageUsage:
         """What compression saved on a request that has its answer; noted in its session, once."""

@@ -10,8 +10,10 @@ from PIL import Image
 from metacompress_server.front_metrics import front_metrics
 from metacompress_server.picture_refusals import PictureRefused
 from metacompress_server.settings import ServerSettings
+from metacompress_server.tenants import current_tenant
 
 from .data_url import read_data_url
+from .decoded import DecodedPictures
 from .decoder import DecodeLimits, Decoder
 from .fetch import PictureFetcher
 
@@ -21,12 +23,14 @@ class PictureIntake:
     """Turns what a client sent into pixels.
 
     max_bytes: of one encoded picture.
+    decoded: pixels of the last pictures.
     """
 
     limits: DecodeLimits
     decoder: Decoder
     fetcher: PictureFetcher
     max_bytes: int
+    decoded: DecodedPictures
 
     @classmethod
     def of(cls, settings: ServerSettings) -> "PictureIntake":
@@ -46,6 +50,7 @@ class PictureIntake:
                 settings.allowed_image_hosts, settings.fetch_timeout_s, max_bytes
             ),
             max_bytes=max_bytes,
+            decoded=DecodedPictures(int(settings.decoded_cache_mib * (1 << 20))),
         )
 
     async def open(self, source: str | bytes) -> tuple[Image.Image, bytes]:
@@ -60,12 +65,24 @@ class PictureIntake:
         metrics = front_metrics()
         try:
             content = await self._content(source)
-            metrics.image_bytes.inc(len(content))
-            with metrics.decode_seconds.time():
-                return await self.decoder.decode(content, self.limits), content
+            if isinstance(source, str):
+                metrics.image_bytes.inc(len(content))
+            return await self._pixels(content), content
         except PictureRefused as refused:
             metrics.reject_image(refused.reason)
             raise
+
+    async def _pixels(self, content: bytes) -> Image.Image:
+        salt = current_tenant().cache_salt
+        key = await asyncio.to_thread(self.decoded.key, salt, content)
+        known = self.decoded.get(key)
+        front_metrics().decoded_lookup(known is not None)
+        if known is not None:
+            return known
+        with front_metrics().decode_seconds.time():
+            image = await self.decoder.decode(content, self.limits)
+        self.decoded.put(key, image)
+        return image
 
     async def _content(self, source: str | bytes) -> bytes:
         if isinstance(source, bytes):
@@ -89,10 +106,11 @@ def the_intake() -> PictureIntake:
 
 
 async def check_picture(content: bytes) -> tuple[int, int]:
-    """Width and height of a stored picture, decoded like any other.
+    """Width and height of an uploaded picture, decoded like any other.
 
     Raises:
         PictureRefused: a message could not use it.
     """
+    front_metrics().image_bytes.inc(len(content))
     image, _ = await the_intake().open(content)
     return image.size

@@ -117,6 +117,7 @@ def _draw_panel(figure: Figure, box: tuple, panel: Panel, answers: list, span: t
 
 def _draw_lines(axes: Axes, panel: Panel, answers: list, span: tuple) -> None:
     if panel.stacked:
+        answers = [one for one in answers if any(one[1].values)] or answers
         times = sorted({time for _, series in answers for time in series.times})
         layers = [_at(series, times) for _, series in answers]
         axes.stackplot(
@@ -130,7 +131,7 @@ def _draw_lines(axes: Axes, panel: Panel, answers: list, span: tuple) -> None:
     axes.grid(visible=True, linewidth=0.5)
     axes.tick_params(labelsize=6)
     axes.xaxis.set_major_formatter(mpl.dates.DateFormatter("%H:%M:%S"))
-    axes.xaxis.set_major_locator(mpl.dates.AutoDateLocator(maxticks=5))
+    axes.xaxis.set_major_locator(mpl.dates.AutoDateLocator(minticks=3, maxticks=6))
     axes.yaxis.set_major_formatter(lambda value, _: show(value, panel.unit))
     axes.legend(loc="upper left", bbox_to_anchor=(-0.08, -0.13), ncols=8, fontsize=6, frameon=False)
 

@@ -22,6 +22,7 @@ from metacompress_compressor.embedded import pictures_dir
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "deploy/grafana"))
 
+import picture  # noqa: E402
 import prometheus_api  # noqa: E402
 from panels import ROWS, Query  # noqa: E402
 
@@ -197,3 +198,12 @@ def test_the_variables_of_the_dashboard_have_values(watched):
     (series,) = prometheus_api.instant(watched.url, "metacompress_build_info == 1")
     assert series.labels["job"] == "metacompress"
     assert series.labels["model_name"] == MODEL
+
+
+def test_every_panel_can_be_drawn_without_grafana(watched, tmp_path):
+    figure = picture.draw(watched.url, time.time() - 60, time.time())
+    words = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert "No data" not in words
+    figure.savefig(tmp_path / "dashboard.png")
+    titles = {axes.get_title(loc="left") for axes in figure.axes} - {""}
+    assert titles == {panel.title for row in ROWS for panel in row.panels}

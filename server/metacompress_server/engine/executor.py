@@ -1,6 +1,7 @@
 """vLLM's executors with a ledger of pictures and the same compressor on every worker."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from vllm.utils.import_utils import resolve_obj_by_qualname
@@ -106,6 +107,10 @@ def compressing_executor(backend: object) -> type[Executor] | None:
     if is_compressing(backend):
         return backend  # type: ignore[return-value]
     if backend == "ray":
+        if find_spec("ray") is None:
+            raise ValueError(
+                "--distributed-executor-backend ray needs the package `ray`, which is not installed"
+            )
         from .ray_executor import ray_executor
 
         return ray_executor()

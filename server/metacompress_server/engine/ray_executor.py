@@ -1,10 +1,12 @@
-"""vLLM's Ray executors with our ledger and compressors; imported only where Ray was asked for."""
+"""vLLM's Ray executors with our ledger and compressors; imported only where Ray was asked for.
+
+vLLM's own modules of them cannot be imported without Ray.
+"""
 
 import vllm.envs as envs
 from vllm.v1.executor.abstract import Executor
 from vllm.v1.executor.ray_executor import RayDistributedExecutor
 from vllm.v1.executor.ray_executor_v2 import RayExecutorV2
-from vllm.v1.executor.ray_utils import ray
 
 from .executor import Compressing
 
@@ -22,15 +24,7 @@ class CompressingRayDagExecutor(Compressing, RayDistributedExecutor):
 
 
 def ray_executor() -> type[Executor]:
-    """The one that vLLM would take.
-
-    Raises:
-        ValueError: Ray is not installed.
-    """
-    if ray is None:
-        raise ValueError(
-            "--distributed-executor-backend ray needs the package `ray`, which is not installed"
-        )
+    """The one that vLLM would take."""
     return (
         CompressingRayExecutor
         if envs.VLLM_USE_RAY_V2_EXECUTOR_BACKEND

@@ -1,13 +1,18 @@
 """Who takes part: every baseline by name, and every compressor under the name of its folder."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from metacompress_compressor.artifact import ArtifactError, Positions, load_artifact
+from metacompress_compressor.artifact import (
+    ArtifactError,
+    CompressorConfig,
+    Positions,
+    load_artifact,
+)
 from metacompress_compressor.reductions import (
     AvgPool1d,
     AvgPool2d,
@@ -119,21 +124,42 @@ def mappings(folders: Sequence[Path], device: torch.device) -> list[Contestant]:
             raise ArtifactError(f"the name of compressor folder {folder} is taken: rename it")
         artifact = load_artifact(folder)
         config = artifact.config
-        budgets = ", ".join(f"{ratio:g}" for ratio in config.trained_retention_ratios)
-        form = (
-            f"{config.method.replace('_', ' ')}, {config.windows} windows, {config.position_code} "
-            f"code, token norm {config.token_norm}, {config.positions} positions, "
-            f"trained at {budgets}"
-        )
+        training = {key: config.training[key] for key in _TRAINING if key in config.training}
         settings = {
             "artifact_digest": artifact.digest,
             **config.model_dump(include=_FORM_FIELDS, mode="json"),
+            "training": training,
         }
         method = Mapped(artifact.mapping.to(device), name)
+        form = _form(config, training)
         found[name] = Contestant(method, name, "mapping", settings, form, config.positions)
     return list(found.values())
 
 
+def _form(config: CompressorConfig, training: Mapping[str, Any]) -> str:
+    """A mapping in words: all that tells two of them apart but the seed."""
+    budgets = ", ".join(f"{ratio:g}" for ratio in config.trained_retention_ratios)
+    parts = [
+        config.method.replace("_", " "),
+        f"{config.windows} windows",
+        f"{config.position_code} code",
+        f"token norm {config.token_norm}",
+        f"{config.positions} positions",
+        f"trained at {budgets}",
+    ]
+    told = {key: value for key, value in training.items() if key != "seed"}
+    return ", ".join(parts + [f"{key} {value}" for key, value in told.items()])
+
+
+_TRAINING = (
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "entropy_weight",
+    "column_weight",
+    "clip",
+    "seed",
+)
 _FORM_FIELDS = {
     "method",
     "windows",

@@ -105,6 +105,20 @@ def mappings_table(records: Sequence[Record]) -> str:
     return _table(["mapping", "form", *heads], rows)
 
 
+def seeds_table(records: Sequence[Record]) -> str:
+    """Forms that were trained with several seeds: mean and range of the accuracy."""
+    own = [record for record in records if record["positions"] == record["trained_positions"]]
+    budgets = _budgets(records)
+    rows = []
+    for group in _groups(own, lambda r: (r["form"],)):
+        seeds = len({record["method"] for record in group})
+        if seeds > 1:
+            shares = [[r["accuracy"]["value"] for r in _at(group, budget)] for budget in budgets]
+            rows.append([group[0]["form"], str(seeds), *map(_mean_and_range, shares)])
+    heads = [f"{1 - budget:.0%} less" for budget in budgets]
+    return _table(["form", "seeds", *heads], rows)
+
+
 def cost_table(records: Sequence[Record]) -> str:
     """Work at a tenth of the tokens: prefill, keys and values, and the reduction itself."""
     chosen = [_full(records), *_best_of_each(records, _main_budget(records))]
@@ -131,6 +145,7 @@ TABLES: dict[str, tuple[str, Callable[[Sequence[Record]], str]]] = {
     "accuracy": ("Accuracy at every budget", accuracy_table),
     "lead": ("Lead of the mapping over the best prompt-agnostic baseline", lead_table),
     "mappings": ("Mappings", mappings_table),
+    "seeds": ("Mappings trained with several seeds, mean and range", seeds_table),
     "turns": ("Turn by turn, at about a tenth of the tokens", turns_table),
     "kinds": ("By kind of question, at about a tenth of the tokens", kinds_table),
     "cost": ("Work, at about a tenth of the tokens", cost_table),
@@ -203,6 +218,11 @@ def _share(record: Record, unit: str) -> str:
 
 def _percent(estimate: Mapping[str, Any]) -> str:
     return "–" if estimate["value"] is None else f"{100 * estimate['value']:.1f}"
+
+
+def _mean_and_range(shares: Sequence[float]) -> str:
+    mean = sum(shares) / len(shares)
+    return f"{100 * mean:.1f} ({100 * min(shares):.1f} to {100 * max(shares):.1f})"
 
 
 def _with_interval(estimate: Mapping[str, Any], *, sign: bool = False) -> str:

@@ -36,6 +36,7 @@ def make_artifact(adapter, tmp_path):
             retention_ratio=0.25,
             trained_retention_ratios=(0.25,),
             base_model=adapter.base_model_info(),
+            training={"steps": 5, "column_weight": 0.3, "seed": seed, "device": "abacus"},
         )
         save_artifact(tmp_path / name, mapping, config)
         return tmp_path / name

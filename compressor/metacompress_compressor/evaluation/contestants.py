@@ -155,6 +155,7 @@ _TRAINING = (
     "steps",
     "batch_size",
     "learning_rate",
+    "initial_mass",
     "entropy_weight",
     "column_weight",
     "clip",

@@ -101,7 +101,8 @@ def test_strided_input(device):
         assert not strided[place].is_contiguous()
     strided[3] = case[3].repeat_interleave(2)[::2]
     strided[6] = case[6].t().contiguous().t()
-    assert torch.equal(compress_tokens_op(*strided), compress_tokens_op(*case))
+    got, want = compress_tokens_op(*strided), compress_tokens_op(*case)
+    assert relative_error(got, want.double()) < 1e-6
 
 
 def test_without_token_bias(device):
@@ -200,7 +201,7 @@ def test_ragged_equals_one_by_one(device, competing, windowed):
 @pytest.mark.parametrize(
     ("tokens", "outputs", "hidden", "key_dim", "dtype", "competing"),
     [
-        (16_384, 3, 16, 32, torch.bfloat16, False),
+        (16_384, 3, 16, 32, torch.float16, False),
         (40, 5, 8192, 64, torch.float32, True),
         (300, 290, 24, 128, torch.bfloat16, True),
         (33, 4, 48, 256, torch.float32, True),
@@ -220,10 +221,11 @@ def test_places_behind_2_to_the_31_are_reached(device):
     room = torch.empty(picture + 4 * token + 17, dtype=torch.float16, device=device)
     far = room.as_strided((2, 5, 17), (picture, token, 1))
     far.copy_(case[0])
-    assert torch.equal(compress_tokens_op(far, *case[1:]), compress_tokens_op(*case))
+    got, want = compress_tokens_op(far, *case[1:]), compress_tokens_op(*case)
+    assert relative_error(got, want.double()) < TOLERANCE[torch.float16]
     weight, offset = (torch.randn(size, 16, device=device).half() for size in (17, 5))
-    near = project_tokens_op(case[0], weight, offset, 1e-5)
-    assert torch.equal(project_tokens_op(far, weight, offset, 1e-5), near)
+    got, want = (project_tokens_op(x, weight, offset, 1e-5) for x in (far, case[0]))
+    assert relative_error(got, want.double()) < TOLERANCE[torch.float16]
 
 
 def test_one_window_over_the_whole_picture(device):

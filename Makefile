@@ -2,6 +2,7 @@
 export VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8000
+PROMETHEUS_PORT ?= 9090
 BIN := $(VENV)/bin
 
 .PHONY: install dev check audit test test-gpu bench serve train demo train-embedded
@@ -53,7 +54,7 @@ dashboard: dev
 	$(BIN)/python deploy/grafana/generate.py
 
 prometheus:
-	@exec prometheus --config.file=deploy/prometheus/prometheus.yml --storage.tsdb.path=runs/prometheus --web.listen-address=127.0.0.1:9090 $(ARGS)
+	@exec prometheus --config.file=deploy/prometheus/prometheus.yml --storage.tsdb.path=runs/prometheus --web.listen-address=127.0.0.1:$(PROMETHEUS_PORT) $(ARGS)
 
 pin-base:
 	@echo "--build-arg BASE=python:3.11-slim-bookworm@$$(docker buildx imagetools inspect python:3.11-slim-bookworm --format '{{.Manifest.Digest}}')"

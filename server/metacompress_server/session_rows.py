@@ -6,6 +6,8 @@ another's.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any
 
 from .session_records import EndedSession, Reason, Session, SessionPicture, StoreTotals
 
@@ -16,10 +18,11 @@ CREATE TABLE IF NOT EXISTS sessions (
     created REAL NOT NULL, used REAL NOT NULL, turns INTEGER NOT NULL DEFAULT 0,
     prompt_tokens INTEGER NOT NULL DEFAULT 0, cached_tokens INTEGER NOT NULL DEFAULT 0,
     images_reused INTEGER NOT NULL DEFAULT 0,
+    original INTEGER NOT NULL DEFAULT 0, kept INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant, id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_by_tenant_and_use ON sessions (tenant, used);
-CREATE INDEX IF NOT EXISTS sessions_by_use ON sessions (used);
+CREATE INDEX IF NOT EXISTS sessions_by_use ON sessions (used, original, kept);
 CREATE UNIQUE INDEX IF NOT EXISTS sessions_by_scoped_id ON sessions (scoped);
 CREATE TABLE IF NOT EXISTS session_pictures (
     tenant TEXT NOT NULL, session TEXT NOT NULL, identity TEXT NOT NULL, detail TEXT NOT NULL,
@@ -29,6 +32,8 @@ CREATE TABLE IF NOT EXISTS session_pictures (
     FOREIGN KEY (tenant, session) REFERENCES sessions (tenant, id) ON DELETE CASCADE
 ) WITHOUT ROWID
 """
+
+_SESSION = [field.name for field in fields(Session) if field.name != "pictures"]
 
 
 def find(db: sqlite3.Connection, tenant: str, session_id: str) -> sqlite3.Row | None:
@@ -96,21 +101,24 @@ def note_picture(
     db: sqlite3.Connection, tenant: str, session_id: str, turn: int, picture: SessionPicture
 ) -> None:
     """A picture in the prompt of a turn, seen before or not."""
+    original, kept = picture.tokens_original, picture.tokens_kept
+    new = db.execute(
+        "INSERT OR IGNORE INTO session_pictures "
+        "(tenant, session, identity, detail, original, kept, uses, first_turn) "
+        "VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+        (tenant, session_id, picture.identity, picture.detail, original, kept, turn),
+    ).rowcount
     db.execute(
-        "INSERT INTO session_pictures "
-        "(tenant, session, identity, detail, original, kept, first_turn) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (tenant, session, identity) DO UPDATE SET uses = uses + 1",
-        (
-            tenant,
-            session_id,
-            picture.identity,
-            picture.detail,
-            picture.tokens_original,
-            picture.tokens_kept,
-            turn,
-        ),
+        "UPDATE session_pictures SET uses = uses + 1 "
+        "WHERE tenant = ? AND session = ? AND identity = ?",
+        (tenant, session_id, picture.identity),
     )
+    if new:
+        db.execute(
+            "UPDATE sessions SET original = original + ?, kept = kept + ? "
+            "WHERE tenant = ? AND id = ?",
+            (original, kept, tenant, session_id),
+        )
 
 
 def count_pictures(db: sqlite3.Connection, tenant: str, session_id: str) -> int:
@@ -141,16 +149,15 @@ def load(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
         "WHERE tenant = ? AND session = ? ORDER BY first_turn, identity",
         (row["tenant"], row["id"]),
     )
-    fields = {name: row[name] for name in row.keys() if name != "tenant"}  # noqa: SIM118
-    return Session(**fields, pictures=[SessionPicture(*picture) for picture in pictures])
+    known: dict[str, Any] = {name: row[name] for name in _SESSION}
+    return Session(**known, pictures=[SessionPicture(*one) for one in pictures])
 
 
 def totals(db: sqlite3.Connection, since: float) -> StoreTotals:
     """Of all tenants' sessions used since."""
-    (sessions,) = db.execute("SELECT count(*) FROM sessions WHERE used >= ?", (since,)).fetchone()
-    tokens = db.execute(
-        "SELECT coalesce(sum(p.original), 0), coalesce(sum(p.kept), 0) FROM sessions s "
-        "JOIN session_pictures p ON p.tenant = s.tenant AND p.session = s.id WHERE s.used >= ?",
+    row = db.execute(
+        "SELECT count(*), coalesce(sum(original), 0), coalesce(sum(kept), 0) FROM sessions "
+        "WHERE used >= ?",
         (since,),
     ).fetchone()
-    return StoreTotals(sessions, *tokens)
+    return StoreTotals(*row)

@@ -49,7 +49,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, kept: 
 def reloadable(
     checkpoint: Path, kept: Path, artifacts: Path, serve_logged: Serve
 ) -> Iterator[RunningServer]:
-    command = ["serve", str(checkpoint), "--compressor", str(kept)]
+    """With every cache that there is."""
+    command = ["serve", str(checkpoint), "--compressor", str(kept), "--encoder-cache-gib", "0.01"]
     with serve_logged([*command, "--compressor-dir", str(artifacts)]) as running:
         yield running
 

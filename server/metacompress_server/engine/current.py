@@ -13,7 +13,7 @@ from .configuration import compressor_folder
 if TYPE_CHECKING:
     from vllm.config import ModelConfig
 
-_REPLACED: dict[str, CompressionPlan] = {}
+_IN_USE: dict[str, CompressionPlan] = {}
 
 
 def current_plan(model_config: "ModelConfig") -> CompressionPlan:
@@ -24,10 +24,11 @@ def current_plan(model_config: "ModelConfig") -> CompressionPlan:
         ValueError: the model's configuration names no compressor.
     """
     folder = compressor_folder(model_config)
-    replaced = _REPLACED.get(folder)
-    return load_plan(folder, ServerSettings.current().retention) if replaced is None else replaced
+    if folder not in _IN_USE:
+        _IN_USE[folder] = load_plan(folder, ServerSettings.current().retention)
+    return _IN_USE[folder]
 
 
 def replace_plan(model_config: "ModelConfig", plan: CompressionPlan) -> None:
     """From here on, pictures are laid out by `plan`; those on their way stay as they are."""
-    _REPLACED[compressor_folder(model_config)] = plan
+    _IN_USE[compressor_folder(model_config)] = plan

@@ -84,7 +84,7 @@ def job_from(args: argparse.Namespace) -> TrainJob:
     settings = TrainSettings(
         retention_ratios=ratios,
         retention_range=span,
-        draw=args.draw,
+        budgets_per=args.budgets_per,
         method=args.method,
         windows=args.windows,
         position_code=args.position_code or _CODE_OF_WINDOWS[args.windows],
@@ -180,15 +180,15 @@ def _add_mapping(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["0.1"],
         metavar="RATIO",
-        help="kept share of the visual tokens; of several, one is drawn at a time and the first is "
+        help="kept share of the visual tokens; of several, each batch draws one and the first is "
         "the artifact's default; one may be a range LOW:HIGH (default: 0.1)",
     )
     _option(
         group,
-        "--draw",
-        "draw",
-        "one budget for each dialogue, or for each batch",
-        ("sample", "batch"),
+        "--budgets-per",
+        "budgets_per",
+        "what draws a budget of its own",
+        ("batch", "dialogue"),
     )
     _option(group, "--method", "method", "form of P", ("row_softmax", "competing"))
     _option(group, "--windows", "windows", "pooling windows", ("1d", "2d"))

@@ -52,17 +52,19 @@ class BatchSchedule:
     def retention_ratios(self, step: int) -> list[float]:
         rng = random.Random(f"{self._seed} ratio {step}")
         count = len(self.indices(step))
-        if self._settings.draw == "batch":
+        if self._settings.budgets_per == "batch":
             return [self._draw(rng)] * count
         return [self._draw(rng) for _ in range(count)]
 
     def _draw(self, rng: random.Random) -> float:
         """One of the ratios; where there is a range, as often a number out of that."""
-        ratios, span = self._settings.retention_ratios, self._settings.retention_range
-        choice = rng.randrange(len(ratios) + (span is not None))
-        if span is None or choice < len(ratios):
-            return ratios[choice]
-        low, high = map(math.log, span)
+        choices: list[float | tuple[float, float]] = [*self._settings.retention_ratios]
+        if self._settings.retention_range is not None:
+            choices.append(self._settings.retention_range)
+        chosen = rng.choice(choices)
+        if not isinstance(chosen, tuple):
+            return chosen
+        low, high = map(math.log, chosen)
         return math.exp(rng.uniform(low, high))
 
     def _make_epoch(self, epoch: int) -> list[list[int]]:

@@ -20,10 +20,10 @@ class TrainSettings:
 
     Attributes:
         retention_ratios: kept shares to train on and to measure. The first is the artifact's
-            default budget.
+            default budget; one named twice is drawn twice as often.
         retention_range: draw from all of this range as well, evenly in the logarithm; None for the
             ratios alone.
-        draw: whether every dialogue of a batch draws a budget of its own, or the batch one for all.
+        budgets_per: whether a batch draws one budget for all its dialogues, or each its own.
         method, windows, position_code, token_norm, key_dim: the form of the mapping.
         positions: where the outputs stand in the language model.
         steps, batch_size: batches, and dialogues in each.
@@ -44,8 +44,8 @@ class TrainSettings:
 
     retention_ratios: tuple[float, ...] = (0.1,)
     retention_range: tuple[float, float] | None = None
-    draw: Literal["sample", "batch"] = "sample"
-    method: Method = "competing"
+    budgets_per: Literal["batch", "dialogue"] = "batch"
+    method: Method = "row_softmax"
     windows: WindowKind = "2d"
     position_code: PositionCode = "sinusoidal_2d"
     token_norm: TokenNorm = "layer_norm"
@@ -58,7 +58,7 @@ class TrainSettings:
     warmup_share: float = 0.03
     entropy_weight: float = 0.0
     entropy_ramp: tuple[float, float] = (0.5, 0.8)
-    column_weight: float = 0.3
+    column_weight: float = 0.03
     clip: float = 1e-2
     clip_by: Literal["norm", "value"] = "norm"
     answers: Literal["data", "teacher"] = "data"

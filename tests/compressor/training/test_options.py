@@ -102,7 +102,7 @@ def test_the_entropy_term_sets_in_with_its_ramp(train, history, tmp_path):
     for record, weight in zip(
         late, [0, 0, 0, 0, (4 / 6 - 0.5) / 0.4, (5 / 6 - 0.5) / 0.4], strict=True
     ):
-        expected = record["kl"] + weight * record["entropy"] + 0.3 * record["column"]
+        expected = record["kl"] + weight * record["entropy"] + 0.03 * record["column"]
         assert record["loss"] == pytest.approx(expected)
 
 
@@ -145,7 +145,7 @@ def test_the_record_tells_data_machine_and_time(train, tmp_path):
 
 
 def test_a_range_of_budgets_is_recorded(train, dialogue_folder, tmp_path):
-    train(tmp_path, "--retention", "0.25", "0.2:0.6", "--eval-data", str(dialogue_folder))
+    train(tmp_path, "--retention", "0.25", "0.25", "0.2:0.6", "--eval-data", str(dialogue_folder))
     config = load_artifact(tmp_path).config
     assert config.retention_ratio == 0.25
     assert config.trained_retention_ratios == (0.2, 0.25, 0.6)

@@ -29,7 +29,18 @@ def test_learns_from_pictures_of_different_sizes(
 ):
     options = ["--model", str(tiny_llava_next), "--data", str(mixed_folder), "--dtype", "float32"]
     form = ["--windows", windows, "--positions", positions, "--retention", "0.3", "0.6"]
-    learning = ["--steps", "30", "--batch-size", "10", "--lr", "0.01", "--column-weight", "0"]
+    learning = [
+        "--budgets-per",
+        "dialogue",
+        "--steps",
+        "30",
+        "--batch-size",
+        "10",
+        "--lr",
+        "0.01",
+        "--column-weight",
+        "0",
+    ]
     train(tmp_path, *options, *form, *learning, "--eval-data", str(mixed_folder))
     records = history(tmp_path)
     assert sum(record["kl"] for record in records[-5:]) < 0.95 * sum(
@@ -46,9 +57,9 @@ def test_a_batch_of_sizes_and_budgets_is_the_sum_of_its_dialogues(
 ):
     """Pieces of one dialogue have no padding and one layout: the batch must say the same."""
     options = ["--model", str(tiny_llava_next), "--data", str(mixed_folder), "--dtype", "float32"]
-    budgets = ["--retention", "0.3", "0.2:0.8", "--batch-size", "10"]
-    train(tmp_path / "whole", *options, *budgets)
-    train(tmp_path / "pieces", *options, *budgets, "--micro-batch", "1")
+    budgets = ["--retention", "0.3", "0.2:0.8", "--budgets-per", "dialogue"]
+    train(tmp_path / "whole", *options, *budgets, "--batch-size", "10")
+    train(tmp_path / "pieces", *options, *budgets, "--batch-size", "10", "--micro-batch", "1")
     whole, pieces = history(tmp_path / "whole"), history(tmp_path / "pieces")
     for name in ("kl", "entropy", "column", "gradient_norm"):
         expected = [record[name] for record in whole]

@@ -34,15 +34,25 @@ def test_a_step_does_not_depend_on_the_steps_before_it():
 
 
 def test_every_dialogue_draws_a_budget_or_every_batch_one():
-    drawn = [schedule().retention_ratios(step) for step in range(20)]
+    each = schedule(budgets_per="dialogue")
+    drawn = [each.retention_ratios(step) for step in range(20)]
     assert all(len(ratios) == len(schedule().indices(step)) for step, ratios in enumerate(drawn))
     assert frozenset({0.1, 0.25}) in {frozenset(ratios) for ratios in drawn}
-    by_batch = [schedule(draw="batch").retention_ratios(step) for step in range(20)]
+    by_batch = [schedule().retention_ratios(step) for step in range(20)]
     assert {frozenset(ratios) for ratios in by_batch} == {frozenset({0.1}), frozenset({0.25})}
 
 
+def test_a_ratio_named_twice_is_drawn_twice_as_often():
+    drawn = [schedule(retention_ratios=(0.1, 0.25, 0.1)).retention_ratios(s)[0] for s in range(600)]
+    assert 0.6 < drawn.count(0.1) / len(drawn) < 0.73
+
+
 def test_a_range_is_drawn_evenly_in_the_logarithm_beside_the_ratios():
-    settings = {"retention_ratios": (0.1,), "retention_range": (0.05, 0.8)}
+    settings = {
+        "retention_ratios": (0.1,),
+        "retention_range": (0.05, 0.8),
+        "budgets_per": "dialogue",
+    }
     drawn = [ratio for step in range(300) for ratio in schedule(**settings).retention_ratios(step)]
     others = [ratio for ratio in drawn if ratio != 0.1]
     assert 0.45 < len(others) / len(drawn) < 0.55

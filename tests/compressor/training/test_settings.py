@@ -49,6 +49,7 @@ def test_measured_budgets_are_the_ratios_and_the_ends_of_the_range():
     assert TrainSettings(retention_ratios=(0.1, 0.5)).measured_ratios == (0.1, 0.5)
     both = TrainSettings(retention_ratios=(0.1,), retention_range=(0.05, 0.5))
     assert both.measured_ratios == (0.1, 0.05, 0.5)
+    assert TrainSettings(retention_ratios=(0.1, 0.5, 0.1)).measured_ratios == (0.1, 0.5)
     alone = TrainSettings(retention_ratios=(0.05, 0.5), retention_range=(0.05, 0.5))
     assert alone.measured_ratios == (0.05, 0.5)
 

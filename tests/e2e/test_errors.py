@@ -184,3 +184,31 @@ def test_openais_client_raises_its_own_errors(server: RunningServer) -> None:
             messages=user(image_part(data(b"junk"))),  # type: ignore[arg-type]
         )
     assert broken.value.code == "invalid_image"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refusal_after_the_picture_was_processed_spoils_no_later_request(
+    server: RunningServer,
+    picture: Callable[[int], Image],
+    data_url: Callable[[Image], str],
+    stream: bool,
+) -> None:
+    """vLLM took the picture for sent to the engine, which never got it: the next answer was 500."""
+    messages = user(image_part(data_url(picture(71 + stream))))
+    refusal = post(server, messages=messages, allowed_token_ids=[10**6])
+    assert refusal.status_code == 400
+    answer = post(server, messages=messages, stream=stream)
+    assert answer.status_code == 200
+    assert "error" not in answer.text
+    assert "choices" in answer.text
+
+
+def test_the_same_for_a_response(
+    server: RunningServer, picture: Callable[[int], Image], data_url: Callable[[Image], str]
+) -> None:
+    part = {"type": "input_image", "image_url": data_url(picture(73)), "detail": "auto"}
+    request = {"model": "tiny", "input": [{"role": "user", "content": [part]}]}
+    messages = user(image_part(part["image_url"]))
+    assert post(server, messages=messages, allowed_token_ids=[10**6]).status_code == 400
+    answer = server.post("/v1/responses", json={**request, "max_output_tokens": 2})
+    assert answer.status_code == 200, answer.text

@@ -130,7 +130,7 @@ def test_a_tool_that_must_be_called(client: OpenAI, messages: list[Any]) -> None
     }
     tools = [{"type": "function", "function": {"name": "report", "parameters": parameters}}]
     choice = {"type": "function", "function": {"name": "report"}}
-    answer = ask(client, messages, tools=tools, tool_choice=choice, max_tokens=60)
+    answer = ask(client, messages, tools=tools, tool_choice=choice, max_tokens=200)
     (call,) = answer.choices[0].message.tool_calls
     assert call.function.name == "report"
     assert json.loads(call.function.arguments)["count"] in range(10)

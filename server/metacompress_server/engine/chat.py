@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponse
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse, UsageInfo
-from vllm.exceptions import VLLMClientError
+from vllm.exceptions import GenerationError, VLLMClientError
 
 from metacompress_server.errors import RequestError
 from metacompress_server.messages import (
@@ -67,14 +67,19 @@ class CompressingChat(OpenAIServingChat):
         refuse_unknown_parts(request.messages)
         if self.desk.placeholder is not None:
             request.messages = neutralise_placeholders(request.messages, self.desk.placeholder)
-        answer: Answer = await super().create_chat_completion(request, raw_request)
+        try:
+            answer: Answer = await super().create_chat_completion(request, raw_request)
+        except GenerationError:
+            if not turn.lost:
+                raise
+            answer = await super().create_chat_completion(request, raw_request)
         if isinstance(answer, ErrorResponse):
             return answer
         if isinstance(answer, ChatCompletionResponse):
             savings = await self.turns.finish(turn)
             answer.usage = UsageInfo(**_with_savings(answer.usage.model_dump(), savings))
             return answer
-        return self._stream(answer, turn)
+        return await self._begun(answer, request, raw_request)
 
     async def render_chat_request(self, request: "ChatCompletionRequest") -> Any:
         """As vLLM; notes the pictures and lets the answer end where the model's positions end."""
@@ -106,6 +111,26 @@ class CompressingChat(OpenAIServingChat):
         outputs = self.turns.timed(result_generator, request.metacompress_turn)
         return await super().chat_completion_full_generator(request, outputs, *rest, **more)
 
+    async def _begun(
+        self,
+        events: AsyncGenerator[str, None],
+        request: "ChatCompletionRequest",
+        raw_request: "Request | None",
+    ) -> Answer:
+        """A stream with its first event at hand; of a second try where the first lost a picture.
+
+        Here and not while the events are sent, because the request's pictures are known only in
+        the handler's own context.
+        """
+        first = await anext(events, None)
+        if request.metacompress_turn.lost:
+            await events.aclose()
+            again: Answer = await super().create_chat_completion(request, raw_request)
+            if isinstance(again, ErrorResponse | ChatCompletionResponse):
+                return again
+            events, first = again, await anext(again, None)
+        return self._stream(_from(first, events), request.metacompress_turn)
+
     async def _stream(
         self, events: AsyncGenerator[str, None], turn: RequestTurn
     ) -> AsyncGenerator[str, None]:
@@ -122,6 +147,14 @@ class CompressingChat(OpenAIServingChat):
 
 
 _LAST_EVENT = "data: [DONE]"
+
+
+async def _from(first: str | None, events: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    async with aclosing(events):
+        if first is not None:
+            yield first
+        async for event in events:
+            yield event
 
 
 def _with_savings(usage: dict[str, Any], savings: ImageUsage) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vllm.entrypoints.openai.responses.protocol import ResponsesResponse, ResponseUsage
 from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.exceptions import GenerationError
 
 from metacompress_server.messages import neutralise_placeholders
 
@@ -44,7 +45,14 @@ class CompressingResponses(OpenAIServingResponses):
         await self.turns.arrive(request, raw_request)
         if self.desk.placeholder is not None:
             request.input = neutralise_placeholders(request.input, self.desk.placeholder)
-        answer: Answer = await super().create_responses(request, raw_request)
+        try:
+            answer: Answer = await super().create_responses(request, raw_request)
+        except GenerationError:
+            turn: RequestTurn = request.metacompress_turn
+            if not turn.pictures:
+                raise
+            turn.lost = True
+            answer = await super().create_responses(request, raw_request)
         return answer
 
     async def _render_resolved_response_inputs(

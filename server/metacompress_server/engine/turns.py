@@ -40,6 +40,8 @@ class RequestTurn:
     pictures: in the order of the prompt, known once it is rendered.
     prompt_tokens, cached_tokens: known with the first token.
     savings: known with the last.
+    lost: the engine had no data of a picture that this process took for sent, and gave up. That
+        happens after a request that was refused, or hung up on, between processor and engine.
     """
 
     tenant: Tenant
@@ -52,6 +54,7 @@ class RequestTurn:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     savings: ImageUsage | None = None
+    lost: bool = False
 
 
 class TurnDesk:
@@ -110,7 +113,7 @@ class TurnDesk:
             )
             for identity, source, length in zip(identities, sources, spans, strict=True)
         ]
-        if turn.session_id is not None:
+        if turn.session_id is not None and not turn.lost:
             noted = await self._pictures.sessions.begin_turn(
                 turn.tenant, turn.session_id, turn.pictures
             )
@@ -125,11 +128,13 @@ class TurnDesk:
         first = True
         async with aclosing(outputs):
             async for output in outputs:
-                if first:
-                    first = False
+                if first and _gave_up(output) and turn.pictures:
+                    turn.lost = True
+                elif first:
                     turn.prompt_tokens = len(output.prompt_token_ids or ())
                     turn.cached_tokens = output.num_cached_tokens or 0
                     self.first_token(turn, output.metrics)
+                first = False
                 yield output
 
     def first_token(self, turn: RequestTurn, stats: Any) -> None:
@@ -185,6 +190,11 @@ def _cache_key(request: Any) -> str | None:
     raise RequestError(
         "prompt_cache_key is a string", param="prompt_cache_key", code="invalid_value"
     )
+
+
+def _gave_up(output: Any) -> bool:
+    """Whether the engine ended a request with an error of its own."""
+    return any(answer.finish_reason == "error" for answer in output.outputs)
 
 
 def _has_answer(messages: Any) -> bool:

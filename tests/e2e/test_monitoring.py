@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +27,13 @@ import picture  # noqa: E402
 import prometheus_api  # noqa: E402
 from panels import ROWS, Query  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("prometheus") is None,
+        reason="prometheus is missing: apt-get install prometheus",
+    ),
+]
 
 MODEL = "metacompress-embedded"
 FETCHED = "Fetching a picture"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -29,8 +29,11 @@ def is_ready(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def running_server() -> Iterator[str]:
+def running_server(words: Sequence[str] = ()) -> Iterator[str]:
     """A server on a free loopback port while the context lasts; gives its URL.
+
+    Args:
+        words: model and flags; none for the embedded model.
 
     Raises:
         DemoError: it ended before it was ready, or was not ready in time; with its last lines.
@@ -40,7 +43,7 @@ def running_server() -> Iterator[str]:
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         # A group of its own, so that vLLM's worker processes can be ended with it.
         process = subprocess.Popen(
-            _command(port), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            _command(port, words), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
             _wait_until_ready(process, url, log)
@@ -49,9 +52,9 @@ def running_server() -> Iterator[str]:
             _stop(process)
 
 
-def _command(port: int) -> list[str]:
+def _command(port: int, words: Sequence[str]) -> list[str]:
     executable = Path(sys.executable).with_name("metacompress")
-    return [str(executable), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    return [str(executable), "serve", *words, "--host", "127.0.0.1", "--port", str(port)]
 
 
 def _free_port() -> int:

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 KEYS = {"acme": "sk-acme-0123456789", "globex": "sk-globex-0123456789"}
 KEPT = 6
+MAX_IMAGES = 4
 BYTES_PER_TOKEN = 2 * 2 * 1 * 32 * 4
 """Keys and values, two layers, one head, 32 numbers of float32."""
 
@@ -26,6 +27,7 @@ Content = list[dict[str, Any]]
 def guarded(checkpoint: Path, kept: Path, serve_logged: Serve) -> Iterator[RunningServer]:
     command = ["serve", str(checkpoint), "--compressor", str(kept)]
     command += ["--session-kv-gib", "0.05", "--encoder-cache-gib", "0.01"]
+    command += ["--max-images-per-session", str(MAX_IMAGES)]
     pairs = ",".join(f"{tenant}={key}" for tenant, key in KEYS.items())
     with serve_logged(command, environment={"METACOMPRESS_API_KEYS": pairs}) as running:
         yield running
@@ -322,6 +324,20 @@ def test_mixed_details_are_told_apart(
     assert answer["prompt_tokens_details"]["image_tokens"] == kept
     refused = acme.chat([{"type": "image_url", "image_url": {"url": "data:,", "detail": "full"}}])
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_value")
+
+
+def test_a_full_session_is_refused_and_leaves_nothing_behind(
+    acme: Client, shown: Callable[[int], Content]
+) -> None:
+    pictures = [shown(140 + i)[0] for i in range(MAX_IMAGES + 1)]
+    refused = acme.chat(pictures, session_id="full")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "session_full")
+    assert acme.call("GET", "/v1/sessions/full").status_code == 404
+    assert acme.chat(pictures).status_code == 200
+    assert acme.chat(pictures[:MAX_IMAGES], session_id="full").status_code == 200
+    refused = acme.chat(pictures[MAX_IMAGES:], session_id="full", stream=True)
+    assert refused.status_code == 400
+    assert acme.session("full")["turns"] == 1
 
 
 def test_batches_of_pictures_are_timed(

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 Record = Mapping[str, Any]
 
 _MARKERS = "osv^D<>pPXhd*"
+_LINES = ("-", "--", "-.")  # for more mappings than colours
 _BASELINES = (
     "#7f7f7f", "#8c564b", "#bcbd22", "#ff7f0e", "#ffbb78", "#2ca02c", "#98df8a", "#17becf",
     "#9edae5", "#9467bd", "#c5b0d5", "#e377c2", "#1f2937", "#aec7e8",
@@ -104,7 +105,8 @@ def _styles(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
             continue
         if record["kind"] == "mapping":
             color = _MAPPINGS[mappings % len(_MAPPINGS)]
-            styles[name] = {"color": color, "linewidth": 2.4, "marker": "o", "markersize": 6}
+            line = _LINES[mappings // len(_MAPPINGS) % len(_LINES)]
+            styles[name] = {"color": color, "linestyle": line, "linewidth": 2.4, "marker": "o"}
             mappings += 1
         else:
             marker = _MARKERS[baselines % len(_MARKERS)]

@@ -12,6 +12,7 @@ GIB = 1 << 30
 _CONNECTOR = ("metacompress_server.engine.kv.connector", "SessionKVConnector")
 _SPEC = ("metacompress_server.engine.kv.spec", "SessionKVSpec")
 _SHARED_MEMORY = Path("/dev/shm")
+_MEMORY = Path("/proc/meminfo")
 _OTHERS = ("kv-transfer-config", "kv-offloading-size")
 _LARGEST_DEFAULT = 16 * GIB
 _SMALLEST_DEFAULT = 32 << 20
@@ -57,7 +58,9 @@ def session_tier(settings: ServerSettings, flags: Flags) -> SessionTier:
         else int(settings.session_kv_gib * GIB)
     ) // replicas
     if settings.session_kv_gib is None and size < _SMALLEST_DEFAULT and not wanted:
-        return SessionTier(None, "off: too little shared memory is free (--session-kv-gib)")
+        return SessionTier(
+            None, "off: too little memory is free, or too little of /dev/shm (--session-kv-gib)"
+        )
     disk = int(settings.session_disk_gib * GIB) // replicas
     return SessionTier(_config(settings, size, disk), _describe(settings, size, disk))
 
@@ -88,7 +91,13 @@ def _default_bytes(flags: Flags) -> int:
 
 
 def _free_memory() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """What programs may still take, page cache included; 0 where the system does not say."""
+    if not _MEMORY.is_file():
+        return 0
+    for line in _MEMORY.read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return 0
 
 
 def _free_shared_memory() -> int:

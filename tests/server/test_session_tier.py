@@ -33,7 +33,7 @@ def test_the_default_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_free_shared_memory", lambda: 32 << 20)
     tier = session_tier(ServerSettings(), Flags([]))
     assert tier.config is None
-    assert "shared memory" in tier.line
+    assert "too little memory" in tier.line
 
 
 def test_settings_reach_the_connector() -> None:
@@ -88,3 +88,14 @@ def test_a_disk_tier_needs_the_host_tier() -> None:
     settings = ServerSettings(session_kv_gib=0, session_disk_gib=1, state_dir="/var/state")
     with pytest.raises(SessionTierError, match="session-kv-gib"):
         session_tier(settings, Flags([]))
+
+
+def test_free_memory_is_what_the_system_can_still_give(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()
+    assert module._free_memory() > 0
+    assert module._free_shared_memory() > 0
+    monkeypatch.setattr(module, "_MEMORY", tmp_path / "missing")
+    monkeypatch.setattr(module, "_SHARED_MEMORY", tmp_path / "missing")
+    assert module._free_memory() == module._free_shared_memory() == 0

@@ -20,6 +20,7 @@ _WORDS = ("tree", "cat", "left", "of", "the", "red", "above", "small", "dog", "t
 _HISTORY_WORDS = 100
 _OTHER_WORDS = 600
 _MANY = 256  # tokens: a turn whose history was found has more than this from one tier
+_FEW = 64  # tokens: what stands before the picture is everybody's, and found anywhere
 
 
 class BenchmarkError(RuntimeError):
@@ -84,17 +85,17 @@ class Returning:
 
     def _judge(self, counts: dict[str, dict[str, float]]) -> None:
         """Whether every phase was what its name says."""
+        cold, host, disk, known = (
+            counts[phase] for phase in ("nothing", "host", "disk", "embeddings")
+        )
         wanted = {
-            "nothing, then GPU": counts["nothing"]["tower_runs"] == self._count
-            and counts["nothing"]["pictures_in_prefix"] == self._count
-            and counts["nothing"]["host"] == counts["nothing"]["disk"] == 0,
-            "host": counts["host"]["host"] >= _MANY * self._count
-            and counts["host"]["tower_runs"] == counts["host"]["disk"] == 0,
-            "disk": counts["disk"]["disk"] >= _MANY * self._count
-            and counts["disk"]["tower_runs"] == counts["disk"]["host"] == 0,
-            "embeddings": counts["embeddings"]["tower_runs"] == 0
-            and counts["embeddings"]["host"] == counts["embeddings"]["disk"] == 0
-            and counts["embeddings"]["pictures_in_prefix"] == 0,
+            "nothing, then GPU": cold["tower_runs"] == cold["pictures_in_prefix"] == self._count
+            and cold["host"] + cold["disk"] <= _FEW * self._count,
+            "host": host["tower_runs"] == host["disk"] == 0 and host["host"] >= _MANY * self._count,
+            "disk": disk["tower_runs"] == 0
+            and disk["disk"] >= max(_MANY * self._count, 4 * disk["host"]),
+            "embeddings": known["tower_runs"] == known["pictures_in_prefix"] == 0
+            and known["host"] + known["disk"] <= _FEW * self._count,
         }
         wrong = {
             name: counts[name.partition(",")[0]] for name, right in wanted.items() if not right

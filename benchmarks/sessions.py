@@ -9,8 +9,8 @@ times: to a server that knows nothing of it, at once (GPU), after others (host),
 memory went to others (disk), and after its session was deleted (embeddings: only the picture is
 known). Correctness first: with equal questions all five must give the same tokens (greedy,
 float32), and in every phase the server's counters must show that the tokens came from where the
-phase says (four fifths at least); else nothing is timed and the exit status is 1. The last line is one JSON document with
-p20, p50 and p80 of the seconds, and of each session's own ratio to `nothing`.
+phase says (four fifths at least); else nothing is timed and the exit status is 1. The last line is
+one JSON document with p20, p50 and p80 of the seconds, and each ratio to `nothing`.
 """
 
 import argparse

@@ -139,6 +139,8 @@ def mappings(folders: Sequence[Path], device: torch.device) -> list[Contestant]:
 def _form(config: CompressorConfig, training: Mapping[str, Any]) -> str:
     """A mapping in words: all that tells two of them apart but the seed."""
     budgets = ", ".join(f"{ratio:g}" for ratio in config.trained_retention_ratios)
+    if config.trained_retention_range is not None:
+        budgets = "{:g} to {:g}".format(*config.trained_retention_range)
     parts = [
         config.method.replace("_", " "),
         f"{config.windows} windows",

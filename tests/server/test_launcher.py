@@ -73,6 +73,17 @@ def test_pleasant_defaults_give_way_to_the_users() -> None:
 
 
 @pytest.mark.usefixtures("gpu")
+def test_settings_that_vllm_obeys_become_its_flags() -> None:
+    flags = Flags([])
+    given = {"max_images_per_request": 3, "max_output_tokens": 50}
+    prepare_flags(flags, MODEL, ServerSettings.read(given))
+    assert flags.value("limit-mm-per-prompt") == '{"image": 3}'
+    assert flags.value("override-generation-config") == '{"max_new_tokens": 50}'
+    assert flags.value("load-format") == "safetensors"
+    assert flags.value("middleware") == "metacompress_server.front_door.FrontDoor"
+
+
+@pytest.mark.usefixtures("gpu")
 def test_the_artifact_travels_with_the_users_overrides(tmp_path: Path) -> None:
     target = Target("model", tmp_path, "model", embedded=False)
     value = flags_for(target, "--hf-overrides", '{"x": 1}').value("hf-overrides")
@@ -89,10 +100,10 @@ def test_the_artifact_travels_with_the_users_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "executor"),
     [
-        ([], "CountingUniProcExecutor"),
-        (["--tensor-parallel-size", "1"], "CountingUniProcExecutor"),
-        (["-tp", "2"], "CountingMultiprocExecutor"),
-        (["--pipeline-parallel-size=2"], "CountingMultiprocExecutor"),
+        ([], "CompressingUniProcExecutor"),
+        (["--tensor-parallel-size", "1"], "CompressingUniProcExecutor"),
+        (["-tp", "2"], "CompressingMultiprocExecutor"),
+        (["--pipeline-parallel-size=2"], "CompressingMultiprocExecutor"),
     ],
 )
 def test_one_worker_or_several(given: list[str], executor: str) -> None:

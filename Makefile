@@ -5,7 +5,7 @@ PORT ?= 8000
 PROMETHEUS_PORT ?= 9090
 BIN := $(VENV)/bin
 
-.PHONY: install dev check audit test test-gpu bench serve train demo train-embedded
+.PHONY: install dev check audit test test-gpu bench serve train demo train-embedded train-compressor
 .PHONY: check-rules check-deploy dashboard prometheus pin-base
 
 install:
@@ -58,3 +58,8 @@ prometheus:
 
 pin-base:
 	@echo "--build-arg BASE=python:3.11-slim-bookworm@$$(docker buildx imagetools inspect python:3.11-slim-bookworm --format '{{.Manifest.Digest}}')"
+
+train-compressor: install
+	$(BIN)/python -m metacompress_compressor.scenes --seed 1 --count 2500 --turns 10 --out runs/train
+	$(BIN)/python -m metacompress_compressor.scenes --seed 1001 --count 500 --turns 5 --out runs/held-out
+	$(BIN)/metacompress train --model compressor/metacompress_compressor/embedded/model --data runs/train --eval-data runs/held-out --out runs/compressor --retention 0.1 0.1 0.1 0.05 0.2 0.3 0.5 --steps 600 --batch-size 16 --cache-teacher $(ARGS)

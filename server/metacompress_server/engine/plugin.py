@@ -14,9 +14,12 @@ def register() -> None:
     from vllm import ModelRegistry
     from vllm.model_executor.models.config import MODELS_CONFIG_MAP
 
+    from metacompress_server.cpu_tiles import ask_for_tiles
+
     from .configuration import MetaCompressConfig
     from .media import register_media_connector
 
+    ask_for_tiles()
     if ARCHITECTURE not in ModelRegistry.get_supported_archs():
         ModelRegistry.register_model(ARCHITECTURE, _MODEL)
     MODELS_CONFIG_MAP[ARCHITECTURE] = MetaCompressConfig

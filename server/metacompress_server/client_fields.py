@@ -17,6 +17,9 @@ FORBIDDEN = (
 """They choose what is computed, cached or shown here, and are the server's to set."""
 
 _FORBIDDEN_VALUES = {"echo": True, "use_beam_search": True, "background": True}
+_OBJECTS = ("structured_outputs", "response_format", "stream_options")
+"""vLLM looks into some of these before it checks their type."""
+
 _LATER = ("prompt_token_ids", "prompt_embeds", "image_embeds", "audio_embeds", "uuid")
 
 
@@ -48,6 +51,9 @@ def check_fields(body: dict[str, Any], settings: ServerSettings, tenant: Tenant)
         _unsupported("priority")
     if body.get("previous_response_id") is not None:
         _unsupported("previous_response_id")
+    for name in _OBJECTS:
+        if not isinstance(body.get(name), dict | None):
+            raise RequestError(f"`{name}` is an object", param=name, code="invalid_type")
     _check_prompt(body.get("prompt"))
     demand = Demand(_count_images(body), _sequences(body))
     _check_amounts(body, demand, settings, tenant)

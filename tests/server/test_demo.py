@@ -213,7 +213,7 @@ def test_a_server_that_ends_early_is_reported_with_its_last_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script = "import sys; print('no such model'); sys.exit(3)"
-    monkeypatch.setattr(demo_server, "_command", lambda port: [sys.executable, "-c", script])
+    monkeypatch.setattr(demo_server, "_command", lambda port, words: [sys.executable, "-c", script])
     with pytest.raises(DemoError, match=r"status 3\nno such model"), demo_server.running_server():
         pass
 
@@ -226,7 +226,7 @@ def test_the_own_server_is_ready_inside_and_gone_after(monkeypatch: pytest.Monke
         started.append(popen(*args, **kwargs))
         return started[0]
 
-    def command(port: int) -> list[str]:
+    def command(port: int, words: list[str]) -> list[str]:
         return [sys.executable, "-c", HEALTHY_SERVER, str(port)]
 
     monkeypatch.setattr(demo_server, "_command", command)
@@ -241,7 +241,7 @@ def test_a_server_that_does_not_want_to_stop_is_killed(monkeypatch: pytest.Monke
     deaf = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{HEALTHY_SERVER}"
     monkeypatch.setattr(demo_server, "STOP_TIMEOUT_S", 0.1)
     monkeypatch.setattr(
-        demo_server, "_command", lambda port: [sys.executable, "-c", deaf, f"{port}"]
+        demo_server, "_command", lambda port, words: [sys.executable, "-c", deaf, f"{port}"]
     )
     with demo_server.running_server() as url:
         pass

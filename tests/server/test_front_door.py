@@ -179,6 +179,14 @@ async def test_fields_that_are_the_servers(app: FastAPI, route: str, name: str) 
             assert error["param"] == name
 
 
+@pytest.mark.parametrize("name", ["structured_outputs", "response_format", "stream_options"])
+@pytest.mark.parametrize("value", [[], "json", 3, True])
+async def test_a_field_that_must_be_an_object(app: FastAPI, name: str, value: Any) -> None:
+    async with client_of(app) as client:
+        error = refused(await client.post(CHAT, json={name: value}), 400, "invalid_type")
+        assert error["param"] == name
+
+
 async def test_a_field_given_twice_does_not_slip_through(app: FastAPI) -> None:
     body = b'{"messages": [], "cache_salt": "mine", "cache_salt": null}'
     headers = {"Content-Type": "application/json"}

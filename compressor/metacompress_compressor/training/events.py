@@ -15,7 +15,10 @@ class EventWriter:
     """
 
     def __init__(self, folder: Path, steps_done: int) -> None:
-        self._writer = SummaryWriter(str(folder), purge_step=steps_done + 1)
+        # Files are named by the second; two sittings within one would write into the same file.
+        self._writer = SummaryWriter(
+            str(folder), purge_step=steps_done + 1, filename_suffix=f".{steps_done:08d}"
+        )
 
     def write(self, step: int, record: dict[str, float]) -> None:
         """Add the record of step 1, 2, ..."""

@@ -100,6 +100,8 @@ async def measure(
     async with httpx.AsyncClient(base_url=url, timeout=ANSWER_S, limits=limits) as client:
         await capacity(client, at_once, 2, tokens)
         carried = await capacity(client, at_once, max(5.0, seconds / 10), tokens)
+        if not carried:
+            raise SystemExit(f"{url} answered no request: is the server running there?")
         outcome, asked = await flood(client, factor * carried, seconds, tokens)
     return {
         "capacity_per_s": round(carried, 3),

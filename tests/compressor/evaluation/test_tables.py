@@ -120,7 +120,9 @@ def test_what_cannot_be_made_is_named(page, capsys):
 
 
 def test_every_table_can_be_made_of_every_committed_result():
-    for file in sorted((ROOT / "benchmarks/results").glob("eval-*.jsonl")):
+    files = sorted((ROOT / "benchmarks/results").glob("embedded*.jsonl"))
+    assert files
+    for file in files:
         records = [json.loads(line) for line in file.read_text().splitlines()]
         for _, table in TABLES.values():
             assert table(records)

@@ -34,7 +34,7 @@ from benchmarks.random_llava import (
 )
 from benchmarks.returning_turns import PHASES, BenchmarkError, Returning
 from metacompress_compressor.evaluation.provenance import commit, hardware, versions
-from metacompress_server.demo_server import running_server
+from metacompress_server.demo.server import running_server
 
 GIB = 1 << 30
 BLOCK_TOKENS = 32

@@ -10,15 +10,16 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CollectorRegistry
 
-from metacompress_server import file_routes, session_routes
 from metacompress_server.engine_calls import DROP_SESSION, SESSION_KV
 from metacompress_server.errors import RequestError
-from metacompress_server.file_routes import FileDesk
-from metacompress_server.file_store import FileStore
-from metacompress_server.session_desk import SessionDesk
-from metacompress_server.session_metrics import SessionMetrics
-from metacompress_server.session_records import SessionLimits
-from metacompress_server.session_store import SessionStore
+from metacompress_server.files import routes as file_routes
+from metacompress_server.files.routes import FileDesk
+from metacompress_server.files.store import FileStore
+from metacompress_server.sessions import routes as session_routes
+from metacompress_server.sessions.desk import SessionDesk
+from metacompress_server.sessions.metrics import SessionMetrics
+from metacompress_server.sessions.records import SessionLimits
+from metacompress_server.sessions.store import SessionStore
 from metacompress_server.tenants import Tenant, enter_tenant
 
 BYTES_PER_TOKEN = 100

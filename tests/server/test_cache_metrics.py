@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry
 
 from metacompress_server.cache_metrics import CacheMetrics
-from metacompress_server.ledger import PictureTotals
+from metacompress_server.pictures.ledger import PictureTotals
 
 SERIES = {
     "metacompress_image_cache_hits_total": ("layer", ("prefix", "encoder", "encoder_tier")),

@@ -11,13 +11,13 @@ from vllm.entrypoints.serve.engine.protocol import ErrorResponse, UsageInfo
 from vllm.exceptions import GenerationError, VLLMClientError
 
 from metacompress_server.errors import RequestError
-from metacompress_server.messages import (
+from metacompress_server.front.messages import (
     count_images,
     neutralise_placeholders,
     refuse_client_identities,
     refuse_unknown_parts,
 )
-from metacompress_server.usage import ImageUsage
+from metacompress_server.pictures.usage import ImageUsage
 
 from .pictures import PictureDesk
 from .turns import RequestTurn, TurnDesk

@@ -7,9 +7,9 @@ from typing import Any
 from vllm.config import VllmConfig
 
 from metacompress_compressor.artifact import ArtifactError, load_artifact, verify_against_model
-from metacompress_server.checkpoint import local_folder
 from metacompress_server.engine_calls import EngineCalls
 from metacompress_server.errors import RequestError
+from metacompress_server.launch.checkpoint import local_folder
 from metacompress_server.plan import CompressionPlan
 from metacompress_server.settings import ServerSettings
 

@@ -10,7 +10,7 @@ from vllm.logger import init_logger
 from vllm.model_executor.models.config import VerifyAndUpdateConfig
 
 from metacompress_compressor.artifact import load_config, verify_against_model
-from metacompress_server.checkpoint import local_folder
+from metacompress_server.launch.checkpoint import local_folder
 from metacompress_server.rope import mrope_section
 from metacompress_server.run_dir import share_run_dir
 from metacompress_server.settings import ServerSettings

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 from vllm.engine.protocol import EngineClient
 
 from metacompress_server.cache_metrics import CacheMetrics
-from metacompress_server.file_routes import FileDesk
-from metacompress_server.file_store import FileStore
+from metacompress_server.files.routes import FileDesk
+from metacompress_server.files.store import FileStore
 from metacompress_server.intake import check_picture
-from metacompress_server.metrics import ImageMetrics
+from metacompress_server.pictures.metrics import ImageMetrics
 from metacompress_server.plan import CompressionPlan
 from metacompress_server.rope import position_limit
 from metacompress_server.run_dir import shared_dir
-from metacompress_server.session_desk import SessionDesk
-from metacompress_server.session_metrics import SessionMetrics
-from metacompress_server.session_records import SessionLimits
-from metacompress_server.session_store import SessionStore
+from metacompress_server.sessions.desk import SessionDesk
+from metacompress_server.sessions.metrics import SessionMetrics
+from metacompress_server.sessions.records import SessionLimits
+from metacompress_server.sessions.store import SessionStore
 from metacompress_server.settings import ServerSettings
 
 from .calls import VllmEngineCalls

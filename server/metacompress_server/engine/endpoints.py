@@ -8,11 +8,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from vllm.engine.protocol import EngineClient
 
-from metacompress_server import compressor_routes, file_routes, session_routes
-from metacompress_server.announce import announce_when_ready
-from metacompress_server.error_middleware import App, Message, Receive, Send
+from metacompress_server import compressor_routes
 from metacompress_server.errors import RequestError
-from metacompress_server.session_ids import SESSION_HEADER
+from metacompress_server.files import routes as file_routes
+from metacompress_server.front.error_middleware import App, Message, Receive, Send
+from metacompress_server.launch.announce import announce_when_ready
+from metacompress_server.sessions import routes as session_routes
+from metacompress_server.sessions.ids import SESSION_HEADER
 
 from .chat import CompressingChat
 from .compressor_desk import ReloadingDesk

@@ -11,7 +11,7 @@ from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from metacompress_compressor.artifact import load_artifact
 from metacompress_server.engine_calls import TIMINGS
-from metacompress_server.ledger import PictureLedger
+from metacompress_server.pictures.ledger import PictureLedger
 
 from . import rpc
 from .plugin import COMPRESSOR_KEY

@@ -9,11 +9,12 @@ from fastapi import FastAPI
 from vllm import envs
 from vllm.engine.protocol import EngineClient
 
-from metacompress_server import model_routes, probes
-from metacompress_server.drain import drain_on_signal
-from metacompress_server.front_desk import FrontDesk
-from metacompress_server.front_door import FRONT_DOOR, FrontDoor
-from metacompress_server.front_metrics import start_front_metrics
+from metacompress_server import model_routes
+from metacompress_server.front import probes
+from metacompress_server.front.desk import FrontDesk
+from metacompress_server.front.door import FRONT_DOOR, FrontDoor
+from metacompress_server.front.drain import drain_on_signal
+from metacompress_server.front.metrics import start_front_metrics
 from metacompress_server.settings import ServerSettings, SettingsError
 
 from .media import NAME

@@ -12,8 +12,8 @@ from vllm.multimodal.media.base import MediaWithBytes
 from vllm.multimodal.media.image import ImageMediaIO
 
 from metacompress_server.intake import PictureRefused, the_intake
-from metacompress_server.picture_sources import UnknownHandle, resolve
-from metacompress_server.picture_tag import TAG, PictureTag
+from metacompress_server.pictures.sources import UnknownHandle, resolve
+from metacompress_server.pictures.tag import TAG, PictureTag
 from metacompress_server.tenants import current_tenant
 
 NAME = "metacompress"

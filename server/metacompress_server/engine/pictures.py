@@ -8,12 +8,12 @@ from vllm.logger import init_logger
 
 from metacompress_server.cache_metrics import CacheMetrics
 from metacompress_server.engine_calls import CACHE_STATS, TIMINGS, EngineCalls, added_up
-from metacompress_server.file_store import FileStore
-from metacompress_server.ledger import merge_reports
-from metacompress_server.metrics import ImageMetrics
+from metacompress_server.files.store import FileStore
+from metacompress_server.pictures.ledger import merge_reports
+from metacompress_server.pictures.metrics import ImageMetrics
+from metacompress_server.pictures.usage import ImageUsage
 from metacompress_server.plan import CompressionPlan
-from metacompress_server.session_desk import SessionDesk
-from metacompress_server.usage import ImageUsage
+from metacompress_server.sessions.desk import SessionDesk
 
 from .executor import REPORT
 

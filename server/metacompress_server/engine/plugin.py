@@ -14,7 +14,7 @@ def register() -> None:
     from vllm import ModelRegistry
     from vllm.model_executor.models.config import MODELS_CONFIG_MAP
 
-    from metacompress_server.cpu_tiles import ask_for_tiles
+    from metacompress_server.launch.cpu_tiles import ask_for_tiles
 
     from .configuration import MetaCompressConfig
     from .media import register_media_connector

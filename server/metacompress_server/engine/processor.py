@@ -23,7 +23,7 @@ from vllm.multimodal.processing import (
     TimingContext,
 )
 
-from metacompress_server.picture_tag import TAG, PictureTag, tag_of
+from metacompress_server.pictures.tag import TAG, PictureTag, tag_of
 from metacompress_server.plan import UNCOMPRESSED, Budget, CompressionPlan
 from metacompress_server.rope import position_limit
 

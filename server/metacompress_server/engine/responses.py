@@ -8,7 +8,7 @@ from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.exceptions import GenerationError
 
-from metacompress_server.messages import neutralise_placeholders
+from metacompress_server.front.messages import neutralise_placeholders
 
 from .pictures import PictureDesk
 from .turns import RequestTurn, TurnDesk

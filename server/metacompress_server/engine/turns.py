@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from metacompress_server.errors import RequestError
-from metacompress_server.picture_parts import with_handles
-from metacompress_server.picture_sources import begin_pictures, handed_out
-from metacompress_server.session_ids import SESSION_HEADER, scoped_session_id, session_id_of
-from metacompress_server.session_records import SessionPicture
+from metacompress_server.pictures.parts import with_handles
+from metacompress_server.pictures.sources import begin_pictures, handed_out
+from metacompress_server.pictures.usage import ImageUsage
+from metacompress_server.sessions.ids import SESSION_HEADER, scoped_session_id, session_id_of
+from metacompress_server.sessions.records import SessionPicture
 from metacompress_server.tenants import Tenant, current_tenant
-from metacompress_server.usage import ImageUsage
 
 from .executor import TICKET
 

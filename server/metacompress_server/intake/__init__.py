@@ -1,6 +1,6 @@
 """Pictures of strangers: from a data URL, an allowed https URL or stored bytes to plain pixels."""
 
-from metacompress_server.picture_refusals import PictureRefused
+from metacompress_server.pictures.refusals import PictureRefused
 
 from .intake import PictureIntake, check_picture, the_intake
 

@@ -2,7 +2,7 @@
 
 import binascii
 
-from metacompress_server.picture_refusals import PictureRefused
+from metacompress_server.pictures.refusals import PictureRefused
 
 _MEDIA_TYPES = ("image/png", "image/jpeg", "image/jpg", "image/webp")
 _LONGEST_HEAD = 100

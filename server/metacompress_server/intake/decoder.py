@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from PIL import Image
 
-from metacompress_server.picture_refusals import PictureRefused
+from metacompress_server.pictures.refusals import PictureRefused
 
 from .decoding_process import DecodingFailed, DecodingProcess
 from .formats import picture_format

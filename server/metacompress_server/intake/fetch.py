@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from metacompress_server.picture_refusals import PictureRefused
+from metacompress_server.pictures.refusals import PictureRefused
 
 from .addresses import is_public
 

@@ -1,6 +1,6 @@
 """What a file is by its first bytes; no decoder of another format is ever started."""
 
-from metacompress_server.picture_refusals import PictureRefused
+from metacompress_server.pictures.refusals import PictureRefused
 
 _OTHERS = (b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0", b"8BPS", b"%PDF", b"%!PS", b"qoif")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from PIL import Image
 
-from metacompress_server.front_metrics import front_metrics
-from metacompress_server.picture_refusals import PictureRefused
+from metacompress_server.front.metrics import front_metrics
+from metacompress_server.pictures.refusals import PictureRefused
 from metacompress_server.settings import ServerSettings
 from metacompress_server.tenants import current_tenant
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metacompress_server.intake.data_url import read_data_url
-from metacompress_server.picture_refusals import PictureRefused
+from metacompress_server.pictures.refusals import PictureRefused
 
 
 @given(st.binary(max_size=200), st.sampled_from(["png", "jpeg", "jpg", "webp", "PNG"]))

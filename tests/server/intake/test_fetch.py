@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from metacompress_server.intake.addresses import is_public
 from metacompress_server.intake.fetch import PictureFetcher, system_resolve
-from metacompress_server.picture_refusals import PictureRefused
+from metacompress_server.pictures.refusals import PictureRefused
 
 pytestmark = pytest.mark.anyio
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from vllm.platforms import current_platform
 
 from metacompress_compressor.artifact import load_artifact
-from metacompress_server.checkpoint import local_folder
 from metacompress_server.engine.plugin import COMPRESSOR_KEY
 from metacompress_server.kv.model_digest import model_digest
+from metacompress_server.launch.checkpoint import local_folder
 from metacompress_server.settings import ServerSettings
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""`make demo`: dialogues about two pictures with a running server, and what they saved."""

@@ -1,0 +1,1 @@
+"""Uploaded pictures: sent once, named by their id from then on."""

@@ -1,0 +1,1 @@
+"""The front door: ids, errors, keys, limits, and what a stranger may ask for."""

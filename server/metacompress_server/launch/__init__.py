@@ -1,0 +1,1 @@
+"""What happens before the engine runs: flags, checks against the model, and the start itself."""

@@ -1,0 +1,1 @@
+"""Sessions of every tenant: their pictures and turns, how they end, what they save."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from .ledger import PictureTotals
+from .pictures.ledger import PictureTotals
 
 _PICTURE_LAYERS = ("prefix", "encoder", "encoder_tier")
 _TOKEN_LAYERS = ("prefix", "host", "disk")

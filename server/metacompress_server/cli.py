@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .settings_flags import add_settings, split
+from .launch.settings_flags import add_settings, split
 
 _DESCRIPTION = """\
 Serve and train MetaCompress: a picture's visual tokens are compressed once, by a learned mapping
@@ -95,16 +95,16 @@ def _run_server_command(
     name: str, model: str | None, given: dict[str, Any], passed: list[str]
 ) -> int:
     if name == "check":
-        from .check import check
+        from .launch.check import check
 
         return check(model, given, passed)
-    from .launcher import launch
+    from .launch.launcher import launch
 
     return launch(model, given, passed)
 
 
 def _help_with_vllm() -> int:
-    from .launcher import vllm_help
+    from .launch.launcher import vllm_help
 
     _, servers = _parser("serve")
     servers["serve"].print_help()

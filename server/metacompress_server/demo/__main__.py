@@ -15,8 +15,8 @@ from rich.table import Table
 
 from metacompress_compressor.embedded import pictures_dir
 
-from .demo_dialogue import DemoError, PictureDialogue, TurnResult, ask_dialogue, load_dialogues
-from .demo_server import is_ready, running_server
+from .dialogue import DemoError, PictureDialogue, TurnResult, ask_dialogue, load_dialogues
+from .server import is_ready, running_server
 
 NUM_PICTURES = 2
 NUM_TURNS = 4

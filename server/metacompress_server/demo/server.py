@@ -14,7 +14,7 @@ from typing import IO
 
 import httpx
 
-from .demo_dialogue import DemoError
+from .dialogue import DemoError
 
 READY_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 20.0

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.datastructures import FormData, UploadFile
 
-from .errors import RequestError
-from .file_store import FileStore, Order, StoredFile
-from .intake.formats import picture_format
-from .tenants import current_tenant
+from metacompress_server.errors import RequestError
+from metacompress_server.intake.formats import picture_format
+from metacompress_server.tenants import current_tenant
+
+from .store import FileStore, Order, StoredFile
 
 PURPOSES = ("vision", "user_data")
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .database import Database
-from .errors import RequestError
+from metacompress_server.database import Database
+from metacompress_server.errors import RequestError
 
 Order = Literal["asc", "desc"]
 

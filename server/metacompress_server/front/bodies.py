@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any
 
+from metacompress_server.errors import RequestError
+
 from .error_middleware import Message, Receive
-from .errors import RequestError
 from .gate import Visit
 
 BODY_TIMEOUT_S = 60.0

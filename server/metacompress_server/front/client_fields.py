@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import RequestError
-from .settings import ServerSettings
-from .tenants import Tenant
+from metacompress_server.errors import RequestError
+from metacompress_server.settings import ServerSettings
+from metacompress_server.tenants import Tenant
 
 FORBIDDEN = (
     *("chat_template", "chat_template_kwargs", "documents", "mm_processor_kwargs"),

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from .front_metrics import front_metrics
+from metacompress_server.settings import ServerSettings
+
 from .gate import Gate
 from .keys import KeyRing
-from .settings import ServerSettings
+from .metrics import front_metrics
 
 _BODIES_PER_LIMIT = 16
 

@@ -12,18 +12,19 @@ from typing import Any
 
 from starlette.routing import Match
 
+from metacompress_server.errors import RequestError
+from metacompress_server.tenants import DEFAULT_TENANT, Tenant, enter_tenant
+
 from .bodies import ClientGone, check_length, read_body, replay, with_length
 from .client_fields import check_fields
+from .desk import FrontDesk
 from .error_middleware import App, Message, OpenAIErrors, Receive, Send
-from .errors import RequestError
-from .front_desk import FrontDesk
-from .front_metrics import front_metrics
 from .gate import Refused, Visit
 from .json_body import read_json, with_field
 from .messages import neutralise_placeholders
+from .metrics import front_metrics
 from .request_ids import RequestIds
 from .routes import Kind, kind_of
-from .tenants import DEFAULT_TENANT, Tenant, enter_tenant
 
 FRONT_DOOR = "metacompress_server.front.door.FrontDoor"
 """For vLLM's `--middleware`, which puts it outside of everything else."""

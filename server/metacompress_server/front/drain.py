@@ -5,7 +5,7 @@ import logging
 import signal
 from typing import Protocol
 
-from .front_desk import FrontDesk
+from .desk import FrontDesk
 
 _TICK_S = 0.05
 

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from .errors import envelope
-from .picture_refusals import PICTURE_REFUSALS
+from metacompress_server.errors import envelope
+from metacompress_server.pictures.refusals import PICTURE_REFUSALS
 
 # What vLLM and our own checks inside it say, and what OpenAI calls it: code and parameter.
 _KNOWN = (

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .errors import RequestError
-from .front_metrics import front_metrics
-from .tenants import Tenant
+from metacompress_server.errors import RequestError
+from metacompress_server.tenants import Tenant
+
+from .metrics import front_metrics
 
 
 class Refused(RequestError):

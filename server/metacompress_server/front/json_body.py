@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any, NoReturn
 
-from .errors import RequestError
+from metacompress_server.errors import RequestError
 
 _DEEPEST = 48
 

@@ -24,8 +24,8 @@ from typing import Any
 
 import yaml
 
-from .settings import ServerSettings
-from .tenants import DEFAULT_TENANT, Tenant
+from metacompress_server.settings import ServerSettings
+from metacompress_server.tenants import DEFAULT_TENANT, Tenant
 
 KEYS_VARIABLE = "METACOMPRESS_API_KEYS"
 

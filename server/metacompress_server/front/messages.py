@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .errors import RequestError
+from metacompress_server.errors import RequestError
 
 
 def refuse_client_identities(messages: list[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from .picture_refusals import PICTURE_REFUSALS
+from metacompress_server.pictures.refusals import PICTURE_REFUSALS
 
 REFUSALS = ("authentication", "overload", "tenant_limit", "draining", "closed_route", "bad_request")
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from .front_desk import FrontDesk
+from .desk import FrontDesk
 
 router = APIRouter()
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from metacompress_compressor.embedded import compressor_dir, model_dir
+from metacompress_server.engine.plugin import ARCHITECTURE, COMPRESSOR_KEY
+from metacompress_server.front.door import FRONT_DOOR
+from metacompress_server.front.keys import KeyRing, KeysError
+from metacompress_server.run_dir import share_run_dir
+from metacompress_server.settings import UNCOMPRESSED, ServerSettings, SettingsError
 
-from .engine.plugin import ARCHITECTURE, COMPRESSOR_KEY
 from .flags import FlagError, Flags
-from .front_door import FRONT_DOOR
-from .keys import KeyRing, KeysError
 from .refused_flags import refuse_flags
-from .run_dir import share_run_dir
 from .session_tier import SessionTierError, session_tier
-from .settings import UNCOMPRESSED, ServerSettings, SettingsError
 
 _EXECUTORS = "metacompress_server.engine.executor"
 _OUR_PLUGINS = ("metacompress", "metacompress_api")
@@ -79,7 +79,7 @@ def launch(model: str | None, given: dict[str, Any], passed: Sequence[str]) -> i
     for line in start.lines:
         _say(line)
     _say(f"vLLM        {version('vllm')}, starting; the line with the URL comes when it is ready")
-    from .engine.serve import run
+    from metacompress_server.engine.serve import run
 
     run([start.target.model, *start.flags.words])
     return 0
@@ -116,7 +116,7 @@ def prepare(model: str | None, given: dict[str, Any], passed: Sequence[str]) -> 
 
 def vllm_help() -> int:
     """Print every flag of `vllm serve`."""
-    from .engine.serve import run
+    from metacompress_server.engine.serve import run
 
     run(["--help=all"])
     return 0
@@ -155,10 +155,10 @@ def verify(target: Target, retention: float | None = None) -> str:
     if target.compressor is None:
         return "none: pictures keep all their tokens"
     from metacompress_compressor.artifact import ArtifactError, load_artifact, verify_against_model
+    from metacompress_server.plan import CompressionPlan
+    from metacompress_server.rope import RopeError, mrope_section
 
     from .checkpoint import CheckpointMissing, local_folder, text_config
-    from .plan import CompressionPlan
-    from .rope import RopeError, mrope_section
 
     try:
         artifact = load_artifact(target.compressor)

@@ -2,9 +2,10 @@
 
 import os
 
+from metacompress_server.front.keys import KEYS_VARIABLE
+from metacompress_server.settings import ServerSettings
+
 from .flags import FlagError, Flags
-from .keys import KEYS_VARIABLE
-from .settings import ServerSettings
 
 _INSTEAD = {
     "allowed-media-domains": "name exact hosts with --allowed-image-hosts",

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metacompress_server.settings import ServerSettings
+
 from .flags import Flags
-from .settings import ServerSettings
 
 GIB = 1 << 30
 _CONNECTOR = ("metacompress_server.engine.kv.connector", "SessionKVConnector")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from .settings import CONFIG, ServerSettings
+from metacompress_server.settings import CONFIG, ServerSettings
 
 _TITLE = "settings (or METACOMPRESS_<NAME> in the environment, or the YAML file)"
 

@@ -6,9 +6,10 @@ from importlib.metadata import version
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from .engine_calls import COMPRESS, ENCODE
+from metacompress_server.engine_calls import COMPRESS, ENCODE
+from metacompress_server.plan import CompressionPlan
+
 from .ledger import PictureTotals
-from .plan import CompressionPlan
 
 _RESULTS = ("compressed", "reused", "bypassed", "rejected")
 _STAGES = ("original", "kept")

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .errors import RequestError
-from .picture_sources import PictureSource, hand_out
+from metacompress_server.errors import RequestError
+
+from .sources import PictureSource, hand_out
 
 ReadFile = Callable[[str], Awaitable[bytes]]
 

@@ -1,6 +1,6 @@
 """Why a picture is refused: OpenAI's code for it, and words that give nothing away."""
 
-from .errors import RequestError
+from metacompress_server.errors import RequestError
 
 PICTURE_REFUSALS = {
     "invalid_image": "a picture could not be read: it is broken, or not a picture",

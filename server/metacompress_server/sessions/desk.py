@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .engine_calls import DROP_SESSION, SESSION_KV, EngineCalls, added_up
-from .session_ids import new_session_id, scoped_session_id
-from .session_metrics import SessionMetrics
-from .session_records import EndedSession, Session, SessionPicture, Turn
-from .session_store import SessionStore
-from .tenants import Tenant
+from metacompress_server.engine_calls import DROP_SESSION, SESSION_KV, EngineCalls, added_up
+from metacompress_server.tenants import Tenant
+
+from .ids import new_session_id, scoped_session_id
+from .metrics import SessionMetrics
+from .records import EndedSession, Session, SessionPicture, Turn
+from .store import SessionStore
 
 
 @dataclass(frozen=True)

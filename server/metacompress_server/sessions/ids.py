@@ -5,8 +5,8 @@ import re
 import uuid
 from collections.abc import Mapping
 
-from .errors import RequestError
-from .tenants import Tenant
+from metacompress_server.errors import RequestError
+from metacompress_server.tenants import Tenant
 
 SESSION_HEADER = "X-Session-ID"
 

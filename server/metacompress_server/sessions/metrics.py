@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from .session_records import EndedSession, Found, StoreTotals
+from .records import EndedSession, Found, StoreTotals
 
 _FOUND = ("hit", "miss", "expired")
 _REASONS = ("ttl", "lru", "deleted")

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from .session_desk import SessionDesk
-from .session_ids import check_session_id
-from .tenants import current_tenant
+from metacompress_server.tenants import current_tenant
+
+from .desk import SessionDesk
+from .ids import check_session_id
 
 router = APIRouter(prefix="/v1/sessions")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from .session_records import EndedSession, Reason, Session, SessionPicture, StoreTotals
+from .records import EndedSession, Reason, Session, SessionPicture, StoreTotals
 
 VERSION = 1
 SCHEMA = """

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from . import session_rows as rows
-from .database import Database
-from .errors import RequestError
-from .session_records import (
+from metacompress_server.database import Database
+from metacompress_server.errors import RequestError
+
+from . import rows
+from .records import (
     EndedSession,
     Session,
     SessionLimits,

@@ -44,6 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "windows decides how many tokens the baselines keep (default: baselines alone)",
     )
     parser.add_argument(
+        "--selector",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="DIR",
+        help="learned selectors as further baselines, of "
+        "python -m metacompress_compressor.training.selector (default: none)",
+    )
+    parser.add_argument(
         "--data",
         type=Path,
         nargs="+",
@@ -113,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
     from metacompress_compressor.adapters import AdapterError
     from metacompress_compressor.artifact import ArtifactError
     from metacompress_compressor.fingerprint import CheckpointError
+    from metacompress_compressor.reductions.selector import SelectorError
     from metacompress_compressor.training.console import RunConsole
     from metacompress_compressor.training.dialogues import DataError
     from metacompress_compressor.training.settings import SettingsError
@@ -129,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
         CheckpointError,
         DataError,
         OutcomesMismatch,
+        SelectorError,
         SettingsError,
     ) as error:
         print(f"metacompress eval: {error}", file=sys.stderr)
@@ -144,6 +155,7 @@ def _job(args: argparse.Namespace) -> Any:
     return EvalJob(
         model_dir=args.model,
         compressors=tuple(args.compressor),
+        selectors=tuple(args.selector),
         data=tuple(args.data),
         out=args.out,
         retention_ratios=tuple(dict.fromkeys(args.retention)),

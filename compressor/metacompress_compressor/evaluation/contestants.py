@@ -25,11 +25,13 @@ from metacompress_compressor.reductions import (
     Random,
     Sample,
     Sample2d,
+    Selector,
     SmallerPicture,
     ToMe,
     VisionZip,
     VisPruner,
 )
+from metacompress_compressor.reductions.selector import load_selector, weights_digest
 from metacompress_compressor.windows import WindowKind
 
 from .scoring import Method, Trial
@@ -134,6 +136,25 @@ def mappings(folders: Sequence[Path], device: torch.device) -> list[Contestant]:
         form = _form(config, training)
         found[name] = Contestant(method, name, "mapping", settings, form, config.positions)
     return list(found.values())
+
+
+def selectors(folders: Sequence[Path], fingerprint: str, device: torch.device) -> list[Contestant]:
+    """Learned selectors, each under the name of its folder: baselines that see the picture alone.
+
+    Args:
+        fingerprint: of the model that is evaluated.
+
+    Raises:
+        SelectorError: one that cannot be used.
+    """
+    found = []
+    for folder in folders:
+        scorer, record = load_selector(folder, fingerprint)
+        name = folder.resolve().name
+        settings = {**record, "weights": weights_digest(scorer)}
+        method = Selector(scorer.to(device), name)
+        found.append(Contestant(method, f"{name} (learned)", "prompt-agnostic", settings))
+    return found
 
 
 def _form(config: CompressorConfig, training: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from metacompress_compressor.adapters import Adapter, AdapterError, load_adapter
 from metacompress_compressor.artifact import load_config, verify_against_model
+from metacompress_compressor.language_model_shape import LanguageModelShape
 from metacompress_compressor.reductions import Budget, FastV
 from metacompress_compressor.training.console import RunConsole
 from metacompress_compressor.training.corpus import Corpus, encode_dialogues, join_features
@@ -18,9 +19,9 @@ from metacompress_compressor.training.dialogues import data_digest, read_dialogu
 from metacompress_compressor.training.disk_cache import checkpoint_digest
 from metacompress_compressor.training.features import cached_features
 
-from .contestants import Contestant, baselines, mappings, trials_of
+from .contestants import Contestant, baselines, mappings, selectors, trials_of
 from .cost import CostMeter
-from .flops import LanguageModelShape, prefill_flops, visual_tokens_by_layer
+from .flops import prefill_flops, visual_tokens_by_layer
 from .generation import score_generated
 from .outcomes import OutcomeStore, Scores
 from .provenance import code_digest, commit, hardware, versions
@@ -47,6 +48,7 @@ def run_evaluation(job: EvalJob, console: RunConsole) -> list[dict[str, Any]]:
     Raises:
         AdapterError, ArtifactError, CheckpointError: model or compressors cannot be used, or do not
             fit together.
+        SelectorError: a selector cannot be used.
         DataError: the dialogues cannot be used.
         OutcomesMismatch: the folder holds another evaluation.
     """
@@ -61,6 +63,7 @@ def run_evaluation(job: EvalJob, console: RunConsole) -> list[dict[str, Any]]:
     names = [n for n in job.methods if job.scoring == "teacher-forced" or n != FastV.name]
     contestants = [
         *_able(adapter, corpus, baselines(names, job.prumerge_layer), console),
+        *selectors(job.selectors, adapter.base_model_info().fingerprint, adapter.device),
         *mappings(job.compressors, adapter.device),
     ]
     trials = trials_of(contestants, job.retention_ratios, job.positions)

@@ -23,6 +23,7 @@ class EvalJob:
         retention_ratios: the budgets.
         methods: names of baselines.
         positions: rules to try every method with.
+        selectors: folders of learned selectors.
         scoring: `teacher-forced` counts exact answers after the data's earlier ones; `generated`
             lets the model answer by itself, and counts people's consensus where a turn has it.
         prumerge_layer: whose attention PruMerge and PruMerge+ rank by.
@@ -41,6 +42,7 @@ class EvalJob:
     retention_ratios: tuple[float, ...]
     methods: tuple[str, ...]
     positions: tuple[Positions, ...] = ("kept", "contiguous")
+    selectors: tuple[Path, ...] = ()
     scoring: Scoring = "teacher-forced"
     prumerge_layer: TowerLayerName = "last"
     limit: int = 0
@@ -51,7 +53,8 @@ class EvalJob:
     cache_dir: Path | None = None
 
     def __post_init__(self) -> None:
-        _require(bool(self.methods or self.compressors), "nothing to evaluate: no method is named")
+        some = self.methods or self.compressors or self.selectors
+        _require(bool(some), "nothing to evaluate: no method is named")
         for ratio in self.retention_ratios:
             _require(0 < ratio < 1, f"retention must be between 0 and 1, not {ratio}")
         _require(self.limit >= 0, f"limit must not be negative, not {self.limit}")

@@ -7,6 +7,7 @@ from .mapped import Mapped
 from .pooling import AvgPool1d, AvgPool2d
 from .prumerge import PruMerge, PruMergePlus
 from .sampling import Full, Random, Sample, Sample2d
+from .selector import Selector
 from .smaller_picture import SmallerPicture
 from .tome import ToMe
 from .visionzip import VisionZip
@@ -28,6 +29,7 @@ __all__ = [
     "Reduction",
     "Sample",
     "Sample2d",
+    "Selector",
     "SmallerPicture",
     "ToMe",
     "VisPruner",

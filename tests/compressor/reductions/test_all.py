@@ -19,11 +19,13 @@ from metacompress_compressor.reductions import (
     Random,
     Sample,
     Sample2d,
+    Selector,
     SmallerPicture,
     ToMe,
     VisionZip,
     VisPruner,
 )
+from metacompress_compressor.reductions.selector import TokenScorer
 from metacompress_compressor.windows import Grid
 
 SELECTING = [Random(), Sample(), Sample2d(), DivPrune(), VisPruner()]
@@ -49,7 +51,7 @@ def reduce(method, pictures, ratio):
 @pytest.mark.parametrize("ratio", [1 / 16, 0.25, 0.4, 0.6, 15 / 16])
 @pytest.mark.parametrize(
     "method",
-    [*PLAIN, SmallerPicture(), Mapped(TokenMapping(32, 8))],
+    [*PLAIN, SmallerPicture(), Selector(TokenScorer(32, 8)), Mapped(TokenMapping(32, 8))],
     ids=lambda method: method.name,
 )
 def test_exactly_m_tokens_in_order(pictures, method, ratio):

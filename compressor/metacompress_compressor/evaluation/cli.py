@@ -93,6 +93,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "text; without FastV, and some ten times slower (default: teacher-forced)",
     )
     parser.add_argument(
+        "--answers",
+        choices=["data", "full-model"],
+        default="data",
+        help="full-model: right is what the model itself says given all tokens, so that figures "
+        "are its fidelity, on questions of any kind (default: data)",
+    )
+    parser.add_argument(
         "--prumerge-layer",
         choices=["last", "penultimate"],
         default="last",
@@ -162,6 +169,7 @@ def _job(args: argparse.Namespace) -> Any:
         methods=tuple(dict.fromkeys(args.methods)),
         positions=tuple(dict.fromkeys(args.positions)),
         scoring=args.scoring,
+        answers=args.answers,
         prumerge_layer=args.prumerge_layer,
         limit=args.limit,
         batch_size=args.batch_size,

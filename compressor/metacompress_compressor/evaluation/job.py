@@ -13,6 +13,7 @@ from metacompress_compressor.adapters import Adapter, AdapterError, load_adapter
 from metacompress_compressor.artifact import load_config, verify_against_model
 from metacompress_compressor.language_model_shape import LanguageModelShape
 from metacompress_compressor.reductions import Budget, FastV
+from metacompress_compressor.training.answers import with_teacher_answers
 from metacompress_compressor.training.console import RunConsole
 from metacompress_compressor.training.corpus import Corpus, encode_dialogues, join_features
 from metacompress_compressor.training.dialogues import data_digest, read_dialogues
@@ -27,13 +28,15 @@ from .outcomes import OutcomeStore, Scores
 from .provenance import code_digest, commit, hardware, versions
 from .records import ScoreBoard
 from .scoring import Trial, pictures_of, score_batch
-from .settings import EvalJob, Scoring
+from .settings import Answers, EvalJob, Scoring
 
 RECORDS_FILE = "results.jsonl"
 SCORINGS: dict[Scoring, str] = {
     "teacher-forced": "exact answer after the data's earlier answers",
     "generated": "the model's own answers, by consensus where people's answers are given",
 }
+
+ANSWERS: dict[Answers, str] = {"data": "", "full-model": "; right is what the full model says"}
 
 
 def run_evaluation(job: EvalJob, console: RunConsole) -> list[dict[str, Any]]:
@@ -86,7 +89,15 @@ def _corpus(job: EvalJob, adapter: Adapter, console: RunConsole) -> Corpus:
     console.note(f"{len(data.dialogues)} dialogues about {len(data.images)} pictures")
     with console.progress("visual tokens") as on_progress:
         features = cached_features(adapter, data.images, job.features_dir, on_progress)
-    return join_features(data, encoded, features)
+    corpus = join_features(data, encoded, features)
+    if job.answers == "data":
+        return corpus
+    with console.progress("the full model's answers") as on_progress:
+        said = with_teacher_answers(adapter, corpus, data, job.features_dir, on_progress)
+    answered = encode_dialogues(adapter, said)
+    console.problems(answered[0].problems)
+    features = cached_features(adapter, answered[0].images, job.features_dir, on_progress)
+    return join_features(*answered, features)
 
 
 def _able(
@@ -114,6 +125,7 @@ def _identity(job: EvalJob, digest: str) -> dict[str, Any]:
         "data": digest,
         "dtype": job.dtype,
         "scoring": job.scoring,
+        "answers": job.answers,
         "code": code_digest(),
     }
 
@@ -127,7 +139,7 @@ def _facts(job: EvalJob, adapter: Adapter, corpus: Corpus, digest: str) -> dict[
         "data_digest": digest,
         "dialogues": len(corpus),
         "turns": sum(len(dialogue.turns) for dialogue in corpus.dialogues),
-        "scoring": SCORINGS[job.scoring],
+        "scoring": SCORINGS[job.scoring] + ANSWERS[job.answers],
         "dtype": job.dtype,
         "versions": versions(),
         "hardware": hardware(adapter.device),

@@ -9,6 +9,7 @@ from metacompress_compressor.training.settings import SettingsError
 
 TowerLayerName = Literal["last", "penultimate"]
 Scoring = Literal["teacher-forced", "generated"]
+Answers = Literal["data", "full-model"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class EvalJob:
         selectors: folders of learned selectors.
         scoring: `teacher-forced` counts exact answers after the data's earlier ones; `generated`
             lets the model answer by itself, and counts people's consensus where a turn has it.
+        answers: what is right: the answers in the data, or what the full model says itself.
         prumerge_layer: whose attention PruMerge and PruMerge+ rank by.
         limit: how many dialogues, from the first one on; 0 for all.
         batch_size: dialogues in a pass.
@@ -44,6 +46,7 @@ class EvalJob:
     positions: tuple[Positions, ...] = ("kept", "contiguous")
     selectors: tuple[Path, ...] = ()
     scoring: Scoring = "teacher-forced"
+    answers: Answers = "data"
     prumerge_layer: TowerLayerName = "last"
     limit: int = 0
     batch_size: int = 16

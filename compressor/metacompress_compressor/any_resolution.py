@@ -28,13 +28,13 @@ def any_resolution_layout(
         image_size, patch_size: sides of a tile and of a token's patch, in pixels.
     """
     side = image_size // patch_size
-    best_height, best_width = _best_resolution(width, height, pinpoints)
+    best_height, best_width = best_resolution(width, height, pinpoints)
     tiles = Grid(best_height // image_size * side, best_width // image_size * side)
     overview = Part(Grid(side, side))
     return PictureLayout((overview, Part(_without_padding(width, height, tiles), newline=True)))
 
 
-def _best_resolution(
+def best_resolution(
     width: int, height: int, pinpoints: Sequence[tuple[int, int]]
 ) -> tuple[int, int]:
     """The resolution that shows most of the picture's pixels; among equals the least waste."""

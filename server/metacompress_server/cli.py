@@ -13,7 +13,8 @@ Serve and train MetaCompress: a picture's visual tokens are compressed once, by 
 that sees the picture alone, and every later turn of the dialogue reuses them.
 """
 
-_OF_COMPRESSOR = {
+_OWN_OPTIONS = {
+    "plan": ("metacompress_server.capacity.cli", "say how many picture dialogues a GPU holds"),
     "train": ("metacompress_compressor.training.cli", "train a compressor for a model"),
     "eval": ("metacompress_compressor.evaluation.cli", "measure compressors beside baselines"),
     "convert": ("metacompress_compressor.conversion.cli", "convert a data set to dialogues"),
@@ -82,7 +83,7 @@ def _parser(chosen: str) -> tuple[argparse.ArgumentParser, dict[str, argparse.Ar
             allow_abbrev=False,
         )
         add_settings(servers[name])
-    for name, (module, purpose) in _OF_COMPRESSOR.items():
+    for name, (module, purpose) in _OWN_OPTIONS.items():
         command = commands.add_parser(name, help=purpose)
         if name == chosen:
             implementation = importlib.import_module(module)

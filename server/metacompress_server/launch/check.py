@@ -1,7 +1,6 @@
 """`metacompress check`: whether `metacompress serve` with the same words would start, and fit."""
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,16 +8,13 @@ from typing import Any
 
 import psutil
 
+from metacompress_server.capacity.gpus import GIB
+from metacompress_server.capacity.memory import CapacityError, gib, size_of, weight_bytes
+
 from .checkpoint import CheckpointMissing, local_folder
 from .launcher import LaunchError, Preparation, check_port, on_cpu, prepare
 
-_GIB = 1 << 30
 _DEFAULT_SHARE = 0.9
-_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[kmgtKMGT]?)")
-_FACTORS = {
-    **{unit: 1000 ** (i + 1) for i, unit in enumerate("kmgt")},
-    **{unit: 1024 ** (i + 1) for i, unit in enumerate("KMGT")},
-}
 
 
 def check(model: str | None, given: dict[str, Any], passed: Sequence[str]) -> int:
@@ -56,7 +52,7 @@ def _problems(start: Preparation) -> Iterator[str]:
     try:
         weights = weight_bytes(local_folder(start.target.model, start.target.revision))
         yield from _memory(start, weights)
-    except (CheckpointMissing, LaunchError) as error:
+    except (CapacityError, CheckpointMissing, LaunchError) as error:
         yield str(error)
 
 
@@ -65,14 +61,14 @@ def _memory(start: Preparation, weights: int) -> Iterator[str]:
     settings, host = start.settings, 0
     if on_cpu():
         host += weights + size_of(start.flags.setting("kv-cache-memory-bytes"))
-        print(f"memory      {_gib(weights)} of weights, on the CPU")
+        print(f"memory      {gib(weights)} of weights, on the CPU")
     else:
         yield from _gpu(start, weights)
-    host += int((settings.encoder_cache_gib + (settings.session_kv_gib or 0)) * _GIB)
+    host += int((settings.encoder_cache_gib + (settings.session_kv_gib or 0)) * GIB)
     free = psutil.virtual_memory().available
-    print(f"host        {_gib(host)} wanted, {_gib(free)} free")
+    print(f"host        {gib(host)} wanted, {gib(free)} free")
     if host > free:
-        yield f"{_gib(host)} of host memory are wanted, {_gib(free)} are free"
+        yield f"{gib(host)} of host memory are wanted, {gib(free)} are free"
 
 
 def _gpu(start: Preparation, weights: int) -> Iterator[str]:
@@ -86,29 +82,11 @@ def _gpu(start: Preparation, weights: int) -> Iterator[str]:
     share = float(start.flags.setting("gpu-memory-utilization") or _DEFAULT_SHARE)
     free, total = torch.cuda.mem_get_info()
     allowed = int(share * total)
-    print(f"memory      {_gib(weights)} of weights on {wanted} GPUs, {_gib(total)} each")
+    print(f"memory      {gib(weights)} of weights on {wanted} GPUs, {gib(total)} each")
     if free < allowed:
-        yield f"{_gib(allowed)} of the GPU are to be used, {_gib(free)} are free"
+        yield f"{gib(allowed)} of the GPU are to be used, {gib(free)} are free"
     if weights / wanted > allowed:
-        yield f"{_gib(weights)} of weights do not fit into {wanted} x {_gib(allowed)}"
-
-
-def size_of(text: Any) -> int:
-    """Bytes of a size as vLLM's flags take it: a number, or one with k, m, g (10^3) or K, M, G.
-
-    Raises:
-        LaunchError: it is none.
-    """
-    found = _SIZE.fullmatch(str(text or 0))
-    if found is None:
-        raise LaunchError(f"{text} is no size")
-    factor = _FACTORS.get(found["unit"], 1)
-    return int(float(found["number"]) * factor)
-
-
-def weight_bytes(folder: Path) -> int:
-    """Size of a checkpoint's tensors as they lie on disk."""
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        yield f"{gib(weights)} of weights do not fit into {wanted} x {gib(allowed)}"
 
 
 def _writable(folder: Path) -> bool:
@@ -116,7 +94,3 @@ def _writable(folder: Path) -> bool:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK)
-
-
-def _gib(size: int) -> str:
-    return f"{size / _GIB:.2f} GiB"

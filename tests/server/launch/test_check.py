@@ -4,10 +4,6 @@ import pytest
 
 from metacompress_server.cli import main
 from metacompress_server.launch import check as checking
-from metacompress_server.launch.check import size_of
-from metacompress_server.launch.launcher import LaunchError
-
-GIB = 1 << 30
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:
@@ -62,15 +58,3 @@ def test_a_machine_with_too_few_gpus(
     assert main(["check", "--port", "8299", "-tp", "64"]) == 2
     _, (line,) = lines_of(capsys)
     assert "64 GPUs are wanted" in line
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [(None, 0), (5, 5), ("7", 7), ("2k", 2000), ("1.5G", 3 * GIB // 2)]
-)
-def test_sizes_as_vllm_takes_them(text: object, size: int) -> None:
-    assert size_of(text) == size
-
-
-def test_what_is_no_size() -> None:
-    with pytest.raises(LaunchError, match="lots"):
-        size_of("lots")

@@ -1,0 +1,1 @@
+"""How many picture dialogues a GPU holds: the arithmetic behind `metacompress plan`."""

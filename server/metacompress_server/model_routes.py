@@ -5,6 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from .errors import RequestError
+from .pictures.details import DETAILS
+from .settings import ServerSettings
 
 router = APIRouter()
 
@@ -29,20 +31,22 @@ async def retrieve_model(request: Request, name: str) -> dict[str, Any]:
 async def _cards(request: Request) -> list[dict[str, Any]]:
     state = request.app.state
     models = await state.openai_serving_models.show_available_models()
-    plan = state.pictures.plan
-    return [_card(model.model_dump(mode="json"), plan) for model in models.data]
+    pictures = state.pictures
+    return [
+        _card(model.model_dump(mode="json"), pictures.plan, pictures.sessions.bytes_per_token)
+        for model in models.data
+    ]
 
 
-def _card(card: dict[str, Any], plan: Any) -> dict[str, Any]:
+def _card(card: dict[str, Any], plan: Any, bytes_per_token: int) -> dict[str, Any]:
     """vLLM's card says where on the server the model lies; nobody outside needs to know."""
     compressor = None
     if plan is not None:
         compressor = {
             "digest": plan.identity[:12],
             "image_tokens_original": plan.num_visual_tokens,
-            "image_tokens": {detail: plan.budget(detail).num_tokens for detail in _DETAILS},
+            "image_tokens": {detail: plan.budget(detail).num_tokens for detail in DETAILS},
+            "kv_bytes_per_token": bytes_per_token,
+            "serves_uncompressed": ServerSettings.current().serve_uncompressed,
         }
     return {**card, "root": card["id"], "metacompress": compressor}
-
-
-_DETAILS = ("low", "auto", "high")

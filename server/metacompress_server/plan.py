@@ -17,11 +17,7 @@ from metacompress_compressor.artifact import (
 )
 from metacompress_compressor.windows import Grid, WindowKind, compressed_grid, window_positions
 
-UNCOMPRESSED = "full"
-"""The `detail` of a picture that keeps all its tokens. Ours alone: clients cannot ask for it."""
-
-DETAILS = ("low", "auto", "high")
-"""What clients may say in `image_url.detail`."""
+from .pictures.details import DETAILS, UNCOMPRESSED
 
 
 @dataclass(frozen=True)
@@ -111,11 +107,6 @@ class CompressionPlan:
     def num_compressed_tokens(self) -> int:
         """m of a picture whose request says nothing about detail."""
         return self.budget(None).num_tokens
-
-    @property
-    def bypass(self) -> bool:
-        """Whether such a picture passes through with all its tokens."""
-        return self.num_compressed_tokens == self.num_visual_tokens
 
     def num_positions(self, num_tokens: int, picture_lengths: Sequence[int]) -> int:
         """Where the next token of a prompt would stand: positions used so far.

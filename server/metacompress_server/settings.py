@@ -49,6 +49,15 @@ class ServerSettings(BaseSettings):
         None, description="folder of artifacts that may be loaded while the server runs"
     )
     admin_tenant: str = Field("default", description="tenant that may do so")
+    serve_uncompressed: bool = Field(
+        False, description="let clients ask for all of a picture's tokens (`detail: full`)"
+    )
+    bypass_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of dialogues that keep all visual tokens, to measure what is saved",
+    )
     encoder_cache_gib: float = Field(
         0.0, ge=0, description="host memory for compressed pictures; 0: off"
     )
@@ -156,6 +165,8 @@ class ServerSettings(BaseSettings):
 
     @classmethod
     def read(cls, flags: dict[str, Any] | None = None) -> "ServerSettings":
+        if self.compressor == UNCOMPRESSED and (self.serve_uncompressed or self.bypass_share):
+            raise ValueError("--serve-uncompressed and --bypass-share need a compressor")
         """From flags (by field name), environment and file.
 
         Raises:

@@ -287,8 +287,7 @@ def test_responses_know_sessions_files_and_savings(
         "prompt_cache_key": f"responses {stream}",
         "stream": stream,
     }
-    timed = "metacompress_turn_time_to_first_token_seconds_count"
-    before = guarded.metric(timed, turn="first"), guarded.metric(timed, turn="later")
+    before = _timed(guarded)
     for reused in (0, 1):
         answer: Any = acme.openai.responses.create(**body)
         if stream:
@@ -304,8 +303,13 @@ def test_responses_know_sessions_files_and_savings(
         assert usage.input_tokens_details.image_tokens == KEPT
         assert (usage.input_tokens_details.cached_tokens > 0) == bool(reused)
     assert acme.session(f"responses {stream}")["turns"] == 2
-    after = guarded.metric(timed, turn="first"), guarded.metric(timed, turn="later")
-    assert after == (before[0] + 1, before[1] + 1)
+    assert _timed(guarded) == [count + 1 for count in before]
+
+
+def _timed(server: RunningServer, pictures: str = "compressed") -> list[float]:
+    """How many first and later turns were timed whose pictures were served like that."""
+    name = "metacompress_turn_time_to_first_token_seconds_count"
+    return [server.metric(name, turn=turn, pictures=pictures) for turn in ("first", "later")]
 
 
 def test_mixed_details_are_told_apart(
@@ -365,8 +369,7 @@ def test_metrics_of_sessions(acme: Client, guarded: RunningServer) -> None:
             guarded.metric("metacompress_session_lookups_total", result="hit"),
             guarded.metric("metacompress_sessions_active"),
             guarded.metric("metacompress_session_evictions_total", reason="deleted"),
-            guarded.metric("metacompress_turn_time_to_first_token_seconds_count", turn="first"),
-            guarded.metric("metacompress_turn_time_to_first_token_seconds_count", turn="later"),
+            *_timed(guarded, "none"),
             guarded.metric("metacompress_session_turns_sum"),
         ]
 

@@ -9,13 +9,8 @@ from metacompress_compressor.artifact import (
     save_artifact,
 )
 from metacompress_compressor.mapping import TokenMapping
-from metacompress_server.plan import (
-    UNCOMPRESSED,
-    Budget,
-    CompressionPlan,
-    load_plan,
-    prompt_positions,
-)
+from metacompress_server.pictures.details import UNCOMPRESSED
+from metacompress_server.plan import Budget, CompressionPlan, load_plan, prompt_positions
 
 KEPT = Budget(0.25, 4, (5, 7, 13, 15), 16, "2x2")
 FEWER = Budget(0.1, 2, (4, 12), 16, "2x1")
@@ -86,7 +81,6 @@ def test_a_plan_follows_from_the_artifact(folder: str) -> None:
     assert (plan.num_visual_tokens, plan.num_compressed_tokens) == (64, 6)
     assert len(plan.budget(None).offsets) == 6
     assert plan.keeps_positions
-    assert not plan.bypass
     assert load_plan(folder) is plan
 
 
@@ -105,7 +99,6 @@ def test_the_server_sets_the_default_budget(folder: str, retention: float, kept:
     plan = load_plan(folder, retention)
     assert plan.num_compressed_tokens == kept
     assert plan.budget("low").num_tokens == 6
-    assert plan.bypass == (retention == 1.0)
 
 
 def test_a_budget_that_was_not_trained_is_refused(
@@ -117,7 +110,7 @@ def test_a_budget_that_was_not_trained_is_refused(
     for retention in (0.05, 0.3):
         with pytest.raises(ArtifactError, match=rf"--retention {retention} .*\(0.1 to 0.25\)"):
             load_plan(one, retention)
-    assert load_plan(one, 1.0).bypass
+    assert load_plan(one, 1.0).num_compressed_tokens == 64
     wider = changed.model_copy(update={"trained_retention_range": (0.05, 0.2)})
     save_artifact(one, TokenMapping(32, 8), wider)
     load_plan.cache_clear()

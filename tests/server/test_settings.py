@@ -38,6 +38,9 @@ def test_every_bad_value_is_named_in_one_line() -> None:
     [
         ({"session_disk_gib": 1}, "--state-dir"),
         ({"compressor": "none", "retention": 0.1}, "--retention"),
+        ({"compressor": "none", "serve_uncompressed": True}, "--serve-uncompressed"),
+        ({"compressor": "none", "bypass_share": 0.1}, "--bypass-share"),
+        ({"bypass_share": 1.0}, "--bypass-share"),
         ({"allowed_image_hosts": "*.example.org"}, "exact host"),
         ({"allowed_image_hosts": "https://example.org"}, "exact host"),
         ({"allowed_image_hosts": "127.0.0.1"}, "exact host"),

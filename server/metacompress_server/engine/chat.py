@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponse
@@ -83,14 +84,16 @@ class CompressingChat(OpenAIServingChat):
 
     async def render_chat_request(self, request: "ChatCompletionRequest") -> Any:
         """As vLLM; notes the pictures and lets the answer end where the model's positions end."""
-        rendered = await super().render_chat_request(request)
-        if isinstance(rendered, ErrorResponse):
-            return rendered
-        _, (prompt,) = rendered
-        pictures = await self.turns.rendered(request.metacompress_turn, prompt)
-        room = self.desk.room_for_answer(len(prompt["prompt_token_ids"]), pictures)
         asked = request.max_completion_tokens
         asked = request.max_tokens if asked is None else asked
+        turn: RequestTurn = request.metacompress_turn
+        render = partial(super().render_chat_request, request)
+        rendered = await self.turns.render(turn, asked, render, _prompt)
+        if isinstance(rendered, ErrorResponse):
+            return rendered
+        prompt = _prompt(rendered)
+        pictures = await self.turns.rendered(turn, prompt)
+        room = self.desk.room_for_answer(len(prompt["prompt_token_ids"]), pictures)
         request.max_completion_tokens = room if asked is None else min(asked, room)
         return rendered
 
@@ -147,6 +150,11 @@ class CompressingChat(OpenAIServingChat):
 
 
 _LAST_EVENT = "data: [DONE]"
+
+
+def _prompt(rendered: Any) -> Any:
+    """The engine's prompt, of a chat that was rendered; None of an error."""
+    return None if isinstance(rendered, ErrorResponse) else rendered[1][0]
 
 
 async def _from(first: str | None, events: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:

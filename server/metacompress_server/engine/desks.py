@@ -9,6 +9,7 @@ from metacompress_server.cache_metrics import CacheMetrics
 from metacompress_server.files.routes import FileDesk
 from metacompress_server.files.store import FileStore
 from metacompress_server.intake import check_picture
+from metacompress_server.pictures.bypass import Bypass
 from metacompress_server.pictures.metrics import ImageMetrics
 from metacompress_server.plan import CompressionPlan
 from metacompress_server.rope import position_limit
@@ -55,6 +56,8 @@ def open_desks(engine: EngineClient, model_name: str) -> tuple[PictureDesk, File
         plan_in_use=plan_in_use,
         placeholder=_placeholder(engine, model_config),
         max_positions=_max_positions(model_config, plan_in_use()),
+        max_model_len=int(model_config.max_model_len),
+        bypass=Bypass(settings.bypass_share if compressed else 0.0),
         leads=parallel._api_process_rank <= 0,
     )
     return pictures, FileDesk(

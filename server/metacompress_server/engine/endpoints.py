@@ -14,14 +14,14 @@ from metacompress_server.files import routes as file_routes
 from metacompress_server.front.error_middleware import App, Message, Receive, Send
 from metacompress_server.launch.announce import announce_when_ready
 from metacompress_server.sessions import routes as session_routes
-from metacompress_server.sessions.ids import SESSION_HEADER
+from metacompress_server.settings import ServerSettings
 
 from .chat import CompressingChat
 from .compressor_desk import ReloadingDesk
 from .desks import open_desks
 from .front import attach_front, open_front
 from .responses import CompressingResponses
-from .turns import SESSION_STATE
+from .turns import ANSWER_HEADERS
 
 if TYPE_CHECKING:
     from starlette.datastructures import State
@@ -43,7 +43,7 @@ class MetaCompressEndpoints:
         app.include_router(compressor_routes.router)
         app.add_exception_handler(RequestError, _refuse)
         app.add_middleware(FreshMetrics)
-        app.add_middleware(SessionHeader)
+        app.add_middleware(AnswerHeaders)
         attach_front(app)
 
     async def init_state(
@@ -90,18 +90,18 @@ class FreshMetrics:
         await self._app(scope, receive, send)
 
 
-class SessionHeader:
-    """ASGI middleware that tells a client under which session its request ran."""
+class AnswerHeaders:
+    """ASGI middleware that tells a client its session, and whether its dialogue was bypassed."""
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        async def send_named(message: Message) -> None:
-            session_id = scope.get("state", {}).get(SESSION_STATE)
-            if message["type"] == "http.response.start" and session_id is not None:
-                name = (SESSION_HEADER.lower().encode(), session_id.encode())
-                message = {**message, "headers": [*message["headers"], name]}
+        async def send_with_headers(message: Message) -> None:
+            ours = scope.get("state", {}).get(ANSWER_HEADERS)
+            if message["type"] == "http.response.start" and ours:
+                pairs = [(name.lower().encode(), value.encode()) for name, value in ours.items()]
+                message = {**message, "headers": [*message["headers"], *pairs]}
             await send(message)
 
-        await self._app(scope, receive, send_named)
+        await self._app(scope, receive, send_with_headers)

@@ -32,10 +32,7 @@ TICKET = "metacompress_ticket"
 class Compressing:
     """Mixed in before an executor: writes the ledger, and answers for it and the compressors."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.pictures = PictureLedger()
-        rpc.register(REPORT, self.pictures.report)
-        super().__init__(*args, **kwargs)
+    pictures: PictureLedger
 
     def _init_executor(self) -> None:
         """Start the workers; then every one must hold the compressor that was asked for.
@@ -43,13 +40,18 @@ class Compressing:
         Raises:
             CompressorMismatch: naming the worker.
         """
-        super()._init_executor()  # type: ignore[misc]
         model_config = self.vllm_config.model_config  # type: ignore[attr-defined]
-        folder = getattr(model_config.hf_config, COMPRESSOR_KEY, None)
-        if folder is None:
+        folder: str | None = getattr(model_config.hf_config, COMPRESSOR_KEY, None)
+        artifact = None if folder is None else load_artifact(folder)
+        self.pictures = PictureLedger(
+            None if artifact is None else artifact.config.base_model.grid.num_tokens
+        )
+        rpc.register(REPORT, self.pictures.report)
+        super()._init_executor()  # type: ignore[misc]
+        if folder is None or artifact is None:
             return
         keeper = CompressorKeeper(self._ask_workers)
-        keeper.verify(folder, load_artifact(folder).digest)
+        keeper.verify(folder, artifact.digest)
         rpc.register(HELD, keeper.digests)
         rpc.register(RELOAD, keeper.reload)
         rpc.register(TIMINGS, lambda: self._ask_workers(TIMED_BY_WORKER)[0])

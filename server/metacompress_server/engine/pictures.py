@@ -9,6 +9,7 @@ from vllm.logger import init_logger
 from metacompress_server.cache_metrics import CacheMetrics
 from metacompress_server.engine_calls import CACHE_STATS, TIMINGS, EngineCalls, added_up
 from metacompress_server.files.store import FileStore
+from metacompress_server.pictures.bypass import Bypass
 from metacompress_server.pictures.ledger import merge_reports
 from metacompress_server.pictures.metrics import ImageMetrics
 from metacompress_server.pictures.usage import ImageUsage
@@ -26,6 +27,8 @@ class PictureDesk:
 
     plan_in_use: gives the plan for new pictures, None where they are served uncompressed.
     placeholder: the tokenizer's picture token, None where it is not known.
+    max_model_len: most tokens of prompt and answer together.
+    bypass: draws the dialogues that keep all their tokens.
     leads: whether this is the first of the server's HTTP processes, the one that keeps the metrics.
     """
 
@@ -37,6 +40,8 @@ class PictureDesk:
     plan_in_use: Callable[[], CompressionPlan | None]
     placeholder: str | None
     max_positions: int
+    max_model_len: int
+    bypass: Bypass
     leads: bool
 
     @property
@@ -60,18 +65,20 @@ class PictureDesk:
         used = num_tokens if plan is None else plan.num_positions(num_tokens, pictures)
         return max(1, self.max_positions - used)
 
-    async def usage(self, ticket: str, pictures: list[int]) -> ImageUsage:
+    async def usage(self, ticket: str, pictures: list[int], drawn: bool) -> ImageUsage:
         """What compression saved on a request.
 
         Args:
             ticket: under which the engine counted.
             pictures: placeholders of each picture.
+            drawn: whether they were drawn to keep all their tokens.
         """
         reused: int | None = 0
         if pictures:
             encoded = await self.count(ticket)
             reused = None if encoded is None else len(pictures) - encoded
-        return ImageUsage(sum(map(self.original_tokens, pictures)), sum(pictures), reused)
+        original = sum(map(self.original_tokens, pictures))
+        return ImageUsage(original, sum(pictures), reused, drawn)
 
     async def count(self, ticket: str | None = None) -> int | None:
         """Bring the picture counters up to the engines'.

@@ -23,8 +23,9 @@ from vllm.multimodal.processing import (
     TimingContext,
 )
 
+from metacompress_server.pictures.details import UNCOMPRESSED
 from metacompress_server.pictures.tag import TAG, PictureTag, tag_of
-from metacompress_server.plan import UNCOMPRESSED, Budget, CompressionPlan
+from metacompress_server.plan import Budget, CompressionPlan
 from metacompress_server.rope import position_limit
 
 from .compressors import PictureBudget
@@ -36,6 +37,10 @@ RATIO = "metacompress_ratio"
 
 _NOBODY = PictureTag(tenant_salt="")
 """The tag of a picture that did not come through the server's front door."""
+
+
+class TooManyPositions(VLLMValidationError):
+    """The prompt's positions go beyond the model's limit."""
 
 
 class CompressingProcessingInfo(LlavaProcessingInfo):
@@ -84,8 +89,8 @@ class CompressingProcessor(LlavaMultiModalProcessor):
 
         Raises:
             VLLMValidationError: something else than pictures, more or fewer placeholders than
-                pictures, an unknown detail, or positions beyond the model's limit. Answered with
-                status 400.
+                pictures, an unknown detail. Answered with status 400.
+            TooManyPositions: likewise.
         """
         _refuse_all_but_pictures(inputs)
         self._match_placeholders(inputs)
@@ -188,7 +193,7 @@ class CompressingProcessor(LlavaMultiModalProcessor):
         plan = self.info.plan
         positions = plan.num_positions(num_tokens, lengths)
         if positions >= self.info.max_positions:
-            raise VLLMValidationError(
+            raise TooManyPositions(
                 f"This model's maximum context length is {self.info.max_positions} positions. "
                 f"However, the prompt's positions reach {positions}: {num_tokens} tokens, of which "
                 f"{len(lengths)} pictures take {sum(lengths)} but keep "

@@ -1,6 +1,7 @@
 """vLLM's `/v1/responses` with pictures, sessions and savings as in chat completions."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vllm.entrypoints.openai.responses.protocol import ResponsesResponse, ResponseUsage
@@ -59,13 +60,15 @@ class CompressingResponses(OpenAIServingResponses):
         self, request: "ResponsesRequest", *rest: Any, **more: Any
     ) -> Any:
         """As vLLM; notes the pictures and lets the answer end where the model's positions end."""
-        rendered = await super()._render_resolved_response_inputs(request, *rest, **more)
+        asked = request.max_output_tokens
+        turn: RequestTurn = request.metacompress_turn
+        render = partial(super()._render_resolved_response_inputs, request, *rest, **more)
+        rendered = await self.turns.render(turn, asked, render, _prompt)
         if isinstance(rendered, ErrorResponse):
             return rendered
-        prompt = rendered.engine_input
-        pictures = await self.turns.rendered(request.metacompress_turn, prompt)
+        prompt = _prompt(rendered)
+        pictures = await self.turns.rendered(turn, prompt)
         room = self.desk.room_for_answer(len(prompt["prompt_token_ids"]), pictures)
-        asked = request.max_output_tokens
         request.max_output_tokens = room if asked is None else min(asked, room)
         return rendered
 
@@ -95,3 +98,8 @@ class CompressingResponses(OpenAIServingResponses):
         fields = usage.model_dump()
         fields["input_tokens_details"]["image_tokens"] = savings.image_tokens
         return ResponseUsage(**fields, metacompress=savings.as_field())
+
+
+def _prompt(rendered: Any) -> Any:
+    """The engine's prompt, of an input that was rendered; None of an error."""
+    return None if isinstance(rendered, ErrorResponse) else rendered.engine_input

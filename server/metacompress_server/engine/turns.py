@@ -2,28 +2,33 @@
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from metacompress_server.errors import RequestError
+from metacompress_server.pictures.details import UNCOMPRESSED
 from metacompress_server.pictures.parts import with_handles
-from metacompress_server.pictures.sources import begin_pictures, handed_out
+from metacompress_server.pictures.sources import begin_pictures, handed_out, override_detail
 from metacompress_server.pictures.usage import ImageUsage
 from metacompress_server.sessions.ids import SESSION_HEADER, scoped_session_id, session_id_of
 from metacompress_server.sessions.records import SessionPicture
 from metacompress_server.tenants import Tenant, current_tenant
 
 from .executor import TICKET
+from .processor import TooManyPositions
 
 if TYPE_CHECKING:
     from fastapi import Request
 
     from .pictures import PictureDesk
 
-SESSION_STATE = "metacompress_session_id"
-"""Where a request's state keeps the id for the answer's header."""
+ANSWER_HEADERS = "metacompress_answer_headers"
+"""Where a request's state keeps headers for its answer, by name."""
+
+BYPASS_HEADER = "X-MetaCompress-Bypassed"
+"""Says `true` where the dialogue was drawn to keep all its visual tokens."""
 
 KV_SESSION = "metacompress_session"
 """Key in `kv_transfer_params`: whose the request's KV is."""
@@ -40,6 +45,8 @@ class RequestTurn:
     pictures: in the order of the prompt, known once it is rendered.
     prompt_tokens, cached_tokens: known with the first token.
     savings: known with the last.
+    drawn: whether all pictures keep their tokens, to measure what compression saves.
+    headers: for the answer.
     lost: the engine had no data of a picture that this process took for sent, and gave up. That
         happens after a request that was refused, or hung up on, between processor and engine.
     """
@@ -55,6 +62,18 @@ class RequestTurn:
     cached_tokens: int = 0
     savings: ImageUsage | None = None
     lost: bool = False
+    drawn: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def served(self) -> str:
+        """How the pictures were served, as the metrics say it."""
+        if not self.pictures:
+            return "none"
+        if self.drawn:
+            return "bypassed"
+        compressed = any(one.tokens_kept < one.tokens_original for one in self.pictures)
+        return "compressed" if compressed else "full"
 
 
 class TurnDesk:
@@ -83,11 +102,43 @@ class TurnDesk:
             scoped = scoped_session_id(tenant, session_id)
             request.session_id = scoped
             request.kv_transfer_params = {KV_SESSION: scoped}
-            if raw_request is not None:
-                setattr(raw_request.state, SESSION_STATE, session_id)
+            turn.headers[SESSION_HEADER] = session_id
+        if raw_request is not None:
+            setattr(raw_request.state, ANSWER_HEADERS, turn.headers)
+        self._draw(turn)
         request.vllm_xargs = {**(request.vllm_xargs or {}), TICKET: turn.ticket}
         request.metacompress_turn = turn
         return turn
+
+    async def render(
+        self,
+        turn: RequestTurn,
+        answer_tokens: int | None,
+        render: Callable[[], Awaitable[Any]],
+        prompt_of: Callable[[Any], Any],
+    ) -> Any:
+        """What `render` gives. A drawn dialogue without room for all its tokens is compressed.
+
+        Args:
+            answer_tokens: asked for; None where the answer may be as long as it likes, for which
+                half of the model's length is kept free.
+            prompt_of: the engine's prompt in what `render` gives, None where it gave an error.
+        """
+        if not turn.drawn:
+            return await render()
+        room = self._pictures.max_model_len
+        try:
+            rendered = await render()
+            prompt = prompt_of(rendered)
+            needed = room // 2 if answer_tokens is None else answer_tokens
+            if prompt is None or len(prompt["prompt_token_ids"]) + needed <= room:
+                return rendered
+        except TooManyPositions:
+            pass
+        turn.drawn = False
+        del turn.headers[BYPASS_HEADER]
+        override_detail(None)
+        return await render()
 
     async def rendered(self, turn: RequestTurn, prompt: Any) -> list[int]:
         """Note the pictures of the prompt, and the turn in its session.
@@ -148,13 +199,13 @@ class TurnDesk:
         """
         if stats is not None:
             seconds = turn.rendered - turn.arrived + stats.first_token_latency
-            self._pictures.sessions.metrics.first_token(turn.later, seconds)
+            self._pictures.sessions.metrics.first_token(turn.later, turn.served, seconds)
 
     async def finish(self, turn: RequestTurn) -> ImageUsage:
         """What compression saved on a request that has its answer; noted in its session, once."""
         if turn.savings is None:
             pictures = [picture.tokens_kept for picture in turn.pictures]
-            turn.savings = await self._pictures.usage(turn.ticket, pictures)
+            turn.savings = await self._pictures.usage(turn.ticket, pictures, turn.drawn)
             if turn.session_id is not None:
                 await self._pictures.sessions.store.finish_turn(
                     turn.tenant.name,
@@ -164,6 +215,14 @@ class TurnDesk:
                     turn.savings.images_reused or 0,
                 )
         return turn.savings
+
+    def _draw(self, turn: RequestTurn) -> None:
+        """Decide whether the dialogue keeps all its tokens. Needs the request's handles."""
+        pictures = handed_out()
+        if pictures and self._pictures.bypass.draws(turn.tenant, turn.session_id, pictures[0]):
+            turn.drawn = True
+            turn.headers[BYPASS_HEADER] = "true"
+            override_detail(UNCOMPRESSED)
 
     async def _with_handles(self, tenant: Tenant, messages: list[Any]) -> list[Any]:
         async def read_file(file_id: str) -> bytes:

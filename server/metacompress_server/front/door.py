@@ -13,6 +13,7 @@ from typing import Any
 from starlette.routing import Match
 
 from metacompress_server.errors import RequestError
+from metacompress_server.pictures.details import in_openais_words
 from metacompress_server.tenants import DEFAULT_TENANT, Tenant, enter_tenant
 
 from .bodies import ClientGone, check_length, read_body, replay, with_length
@@ -124,9 +125,10 @@ class _Passage:
         return path.removeprefix(self._scope.get("root_path", ""))
 
     def _tenant(self, kind: Kind | None) -> Tenant:
-        """Default deny: once there are keys, only a probe gets by without one."""
+        """Default deny: once there are keys, only probes and the page's files go without one."""
         keys, settings = self._desk.keys, self._desk.settings
-        free = kind is Kind.PROBE or (kind is Kind.METRICS and not settings.require_key_for_metrics)
+        free = kind in (Kind.PROBE, Kind.PAGE)
+        free |= kind is Kind.METRICS and not settings.require_key_for_metrics
         if free or not keys.guards:
             return Tenant.of(DEFAULT_TENANT, settings)
         header = self._headers.get(b"authorization")
@@ -153,19 +155,17 @@ class _Passage:
         visit.widen(demand.sequences)
         per_minute = visit.tenant.max_images_per_minute
         self._desk.gate.take(visit.tenant, "images", per_minute, demand.images)
-        body = _plain_text(body, fields, self._desk.placeholder)
+        body = _understandable(body, fields, self._desk.placeholder)
         return with_field(body, "cache_salt", visit.tenant.cache_salt)
 
 
-def _plain_text(body: bytes, fields: dict[str, Any], placeholder: str | None) -> bytes:
-    """The same body without picture placeholders that somebody typed."""
-    if placeholder is None:
-        return body
-    plain = {
-        name: neutralise_placeholders(fields[name], placeholder)
-        for name in _TEXTS
-        if name in fields
-    }
+def _understandable(body: bytes, fields: dict[str, Any], placeholder: str | None) -> bytes:
+    """The same body without picture placeholders that somebody typed, and in words vLLM reads."""
+    plain = {name: fields[name] for name in _TEXTS if name in fields}
+    if placeholder is not None:
+        plain = neutralise_placeholders(plain, placeholder)
+    if "input" in plain:
+        plain["input"] = in_openais_words(plain["input"])
     changed = any(plain[name] != fields[name] for name in plain)
     return json.dumps({**fields, **plain}).encode() if changed else body
 

@@ -110,8 +110,15 @@ def prepare(model: str | None, given: dict[str, Any], passed: Sequence[str]) -> 
         f"model       {target.model}",
         f"compressor  {summary}",
         f"session KV  {tier.line}",
+        *_bypass_lines(settings),
     )
     return Preparation(settings, target, flags, lines)
+
+
+def _bypass_lines(settings: ServerSettings) -> tuple[str, ...]:
+    if not settings.bypass_share:
+        return ()
+    return (f"bypass      {settings.bypass_share:.1%} of dialogues keep all visual tokens",)
 
 
 def vllm_help() -> int:

@@ -17,7 +17,8 @@ class PictureTotals:
     """Counts since the engine started.
 
     pictures: pictures in all requests; kept_tokens: their placeholders.
-    tower_runs: pictures that the vision tower encoded.
+    tower_runs: pictures that the vision tower encoded; whole_runs: those that kept all their
+        tokens.
     reused: pictures of finished requests that needed no run of their own.
     prefix_tokens: prompt tokens whose KV was there, wherever it was kept; prefix_pictures: pictures
         that lay in them whole.
@@ -26,6 +27,7 @@ class PictureTotals:
     pictures: int = 0
     kept_tokens: int = 0
     tower_runs: int = 0
+    whole_runs: int = 0
     reused: int = 0
     prefix_tokens: int = 0
     prefix_pictures: int = 0
@@ -34,15 +36,20 @@ class PictureTotals:
 @dataclass
 class _Entry:
     ticket: str | None
-    num_pictures: int
+    whole: list[bool]
     encoded: set[int] = field(default_factory=set)
 
 
 class PictureLedger:
-    """The counts of one engine."""
+    """The counts of one engine.
 
-    def __init__(self) -> None:
+    Args:
+        num_visual_tokens: n; None for a model whose pictures always keep all their tokens.
+    """
+
+    def __init__(self, num_visual_tokens: int | None) -> None:
         self.totals = PictureTotals()
+        self._num_visual_tokens = num_visual_tokens or 0
         self._running: dict[str, _Entry] = {}
         self._encoded_by_ticket: OrderedDict[str, set[int]] = OrderedDict()
 
@@ -66,7 +73,8 @@ class PictureLedger:
         self.totals.prefix_tokens += prefix_tokens
         if not pictures:
             return
-        self._running[request_id] = _Entry(ticket, len(pictures))
+        whole = [length >= self._num_visual_tokens for _, length in pictures]
+        self._running[request_id] = _Entry(ticket, whole)
         self.totals.pictures += len(pictures)
         self.totals.kept_tokens += sum(length for _, length in pictures)
         self.totals.prefix_pictures += sum(
@@ -85,6 +93,7 @@ class PictureLedger:
             entry = self._running.get(request_id)
             if entry is None:
                 continue
+            self.totals.whole_runs += sum(entry.whole[index] for index in indices)
             entry.encoded.update(indices)
             if entry.ticket is not None and entry.ticket in self._encoded_by_ticket:
                 self._encoded_by_ticket[entry.ticket].update(indices)
@@ -94,7 +103,7 @@ class PictureLedger:
         for request_id in request_ids:
             entry = self._running.pop(request_id, None)
             if entry is not None:
-                self.totals.reused += entry.num_pictures - len(entry.encoded)
+                self.totals.reused += len(entry.whole) - len(entry.encoded)
 
     def report(self, ticket: str | None = None) -> dict[str, int | None]:
         """The totals, and under `encoded` the pictures encoded for `ticket` (None: not known)."""

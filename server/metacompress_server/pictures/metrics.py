@@ -95,7 +95,9 @@ class ImageMetrics:
         runs = totals.tower_runs - seen.tower_runs
         kept = totals.kept_tokens - seen.kept_tokens
         pictures = totals.pictures - seen.pictures
-        self._images["bypassed" if plan is None or plan.bypass else "compressed"].inc(runs)
+        whole = totals.whole_runs - seen.whole_runs
+        self._images["bypassed"].inc(whole)
+        self._images["compressed"].inc(runs - whole)
         self._images["reused"].inc(totals.reused - seen.reused)
         self._runs.inc(runs)
         self._tokens["kept"].inc(kept)

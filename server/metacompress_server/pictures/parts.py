@@ -12,12 +12,12 @@ from pydantic import ValidationError
 
 from metacompress_server.errors import RequestError
 
+from .details import understood
 from .sources import PictureSource, hand_out
 
 ReadFile = Callable[[str], Awaitable[bytes]]
 
 _FILE_ID = "file-"
-_DETAILS = (None, "auto", "low", "high")
 
 
 async def with_handles(messages: list[Any], read_file: ReadFile, name: str) -> list[Any]:
@@ -109,10 +109,22 @@ async def _input_image(part: dict[str, Any], read_file: ReadFile, where: str) ->
 
 
 async def _handle(url: str, detail: Any, read_file: ReadFile, where: str) -> str:
-    if detail not in _DETAILS:
-        raise RequestError(
-            f"detail is low, high or auto, not {detail!r}", param=where, code="invalid_value"
-        )
+    return hand_out(await picture_source(url, detail, read_file, where))
+
+
+async def picture_source(url: str, detail: Any, read_file: ReadFile, where: str) -> PictureSource:
+    """What one picture part names.
+
+    Args:
+        url: as the client wrote it, or an uploaded file's id.
+        detail: as the client wrote it.
+        read_file: as in `with_handles`.
+        where: in the request, for messages about it.
+
+    Raises:
+        RequestError: as `with_handles`.
+    """
+    wanted = understood(detail, where)
     source: str | bytes = url
     if url.startswith(_FILE_ID):
         try:
@@ -124,4 +136,4 @@ async def _handle(url: str, detail: Any, read_file: ReadFile, where: str) -> str
                 code=error.code,
                 status=error.status,
             ) from error
-    return hand_out(PictureSource(source, detail, where))
+    return PictureSource(source, wanted, where)

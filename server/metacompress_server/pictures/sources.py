@@ -7,7 +7,7 @@ outside of its request: typed by a client, it resolves to nothing.
 
 import uuid
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 HANDLE_SCHEME = "metacompress:"
 
@@ -30,29 +30,41 @@ class PictureSource:
     param: str | None = None
 
 
-_SOURCES: ContextVar[dict[str, PictureSource] | None] = ContextVar(
-    "metacompress_picture_sources", default=None
-)
+@dataclass
+class _Table:
+    """One request's pictures by handle; `detail` counts for all of them where it is not None."""
+
+    sources: dict[str, PictureSource] = field(default_factory=dict)
+    detail: str | None = None
+
+    def seen(self, source: PictureSource) -> PictureSource:
+        return source if self.detail is None else replace(source, detail=self.detail)
+
+
+_TABLE: ContextVar[_Table | None] = ContextVar("metacompress_picture_sources", default=None)
 
 
 def begin_pictures() -> None:
     """From here on, this request has a table of its own, with nothing in it."""
-    _SOURCES.set({})
+    _TABLE.set(_Table())
+
+
+def override_detail(detail: str | None) -> None:
+    """All pictures of this request have this `detail`, whatever was asked; None: as was asked."""
+    _table().detail = detail
 
 
 def hand_out(source: PictureSource) -> str:
     """A handle for `source`, in the form of a URL. Needs `begin_pictures`."""
-    table = _SOURCES.get()
-    if table is None:
-        raise RuntimeError("begin_pictures() was not called in this request")
     handle = HANDLE_SCHEME + uuid.uuid4().hex
-    table[handle] = source
+    _table().sources[handle] = source
     return handle
 
 
 def handed_out() -> list[PictureSource]:
     """This request's pictures so far, in their order."""
-    return list((_SOURCES.get() or {}).values())
+    table = _TABLE.get() or _Table()
+    return [table.seen(source) for source in table.sources.values()]
 
 
 def resolve(url: str) -> PictureSource:
@@ -63,7 +75,15 @@ def resolve(url: str) -> PictureSource:
     """
     if not url.lower().startswith(HANDLE_SCHEME):
         return PictureSource(url)
-    source = (_SOURCES.get() or {}).get(url)
+    table = _TABLE.get() or _Table()
+    source = table.sources.get(url)
     if source is None:
         raise UnknownHandle("pictures have no URL of this kind")
-    return source
+    return table.seen(source)
+
+
+def _table() -> _Table:
+    table = _TABLE.get()
+    if table is None:
+        raise RuntimeError("begin_pictures() was not called in this request")
+    return table

@@ -14,6 +14,10 @@ from .records import EndedSession, Found, StoreTotals
 _FOUND = ("hit", "miss", "expired")
 _REASONS = ("ttl", "lru", "deleted")
 _TURNS = ("first", "later")
+PICTURES = ("compressed", "full", "bypassed", "none")
+"""How a request's pictures were served: at least one compressed; all whole, because somebody said
+so; all whole, because the dialogue was drawn (`--bypass-share`); there were none."""
+
 _TTFT_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2)
 _DURATION_S = (1, 10, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 _TURN_COUNTS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 1000)
@@ -54,11 +58,19 @@ class SessionMetrics:
             "session_visual_kv_avoided_bytes",
             "KV that these pictures would take besides, without compression.",
         )
-        self._ttft = self._histograms(
-            "turn_time_to_first_token_seconds",
-            "From the request's arrival to its first token.",
-            _TTFT_S,
+        ttft = Histogram(
+            "metacompress_turn_time_to_first_token_seconds",
+            "From the request's arrival to its first token, by turn and by how its pictures were "
+            "served.",
+            ["model_name", "turn", "pictures"],
+            registry=self._registry,
+            buckets=_TTFT_S,
         )
+        self._ttft = {
+            (turn, pictures): ttft.labels(model_name, turn, pictures)
+            for turn in _TURNS
+            for pictures in PICTURES
+        }
         self._duration = self._histogram(
             "session_duration_seconds", "Of ended sessions: first to last use.", _DURATION_S
         )
@@ -79,9 +91,9 @@ class SessionMetrics:
         """A picture was named by its file."""
         self._uploads_avoided.inc()
 
-    def first_token(self, later_turn: bool, seconds: float) -> None:
-        """A request's first token came."""
-        self._ttft["later" if later_turn else "first"].observe(seconds)
+    def first_token(self, later_turn: bool, pictures: str, seconds: float) -> None:
+        """A request's first token came; `pictures` is one of `PICTURES`."""
+        self._ttft["later" if later_turn else "first", pictures].observe(seconds)
 
     def update(self, sessions: StoreTotals) -> None:
         """Set the gauges. For the leading process alone."""
@@ -117,13 +129,3 @@ class SessionMetrics:
             buckets=buckets,
         )
         return histogram.labels(self._model_name)
-
-    def _histograms(self, name: str, help_text: str, buckets: tuple[float, ...]) -> dict[str, Any]:
-        histogram = Histogram(
-            f"metacompress_{name}",
-            help_text,
-            ["model_name", "turn"],
-            registry=self._registry,
-            buckets=buckets,
-        )
-        return {turn: histogram.labels(self._model_name, turn) for turn in _TURNS}

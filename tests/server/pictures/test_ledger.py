@@ -5,7 +5,7 @@ THREE = [(1, 6), (9, 6), (20, 6)]
 
 
 def test_a_picture_runs_through_the_tower_once_and_is_reused_later() -> None:
-    ledger = PictureLedger()
+    ledger = PictureLedger(64)
     ledger.admit("a", "ticket-a", ONE)
     ledger.encode({"a": [0]})
     ledger.finish(["a"])
@@ -18,7 +18,7 @@ def test_a_picture_runs_through_the_tower_once_and_is_reused_later() -> None:
 
 
 def test_some_pictures_of_a_request_may_be_new() -> None:
-    ledger = PictureLedger()
+    ledger = PictureLedger(64)
     ledger.admit("a", "t", THREE)
     ledger.encode({"a": [1]})
     ledger.encode({"a": [2]})
@@ -28,7 +28,7 @@ def test_some_pictures_of_a_request_may_be_new() -> None:
 
 
 def test_a_preempted_request_that_encodes_again_counts_runs_but_not_pictures() -> None:
-    ledger = PictureLedger()
+    ledger = PictureLedger(64)
     for _ in range(2):
         ledger.admit("a", "t", ONE)
         ledger.encode({"a": [0]})
@@ -38,7 +38,7 @@ def test_a_preempted_request_that_encodes_again_counts_runs_but_not_pictures() -
 
 
 def test_sequences_of_one_request_share_a_ticket() -> None:
-    ledger = PictureLedger()
+    ledger = PictureLedger(64)
     ledger.admit("0_a", "t", ONE)
     ledger.admit("1_a", "t", ONE)
     ledger.encode({"0_a": [0]})
@@ -49,7 +49,7 @@ def test_sequences_of_one_request_share_a_ticket() -> None:
 
 
 def test_requests_without_pictures_leave_no_trace() -> None:
-    ledger = PictureLedger()
+    ledger = PictureLedger(64)
     ledger.admit("a", "t", [])
     ledger.finish(["a"])
     assert ledger.report("t")["encoded"] is None
@@ -57,13 +57,13 @@ def test_requests_without_pictures_leave_no_trace() -> None:
 
 
 def test_runs_without_a_known_request_still_count() -> None:
-    ledger = PictureLedger()
+    ledger = PictureLedger(64)
     ledger.encode({"warm-up": [0, 1]})
     assert ledger.totals.tower_runs == 2
 
 
 def test_memory_is_bounded_and_a_forgotten_ticket_is_unknown() -> None:
-    ledger = PictureLedger()
+    ledger = PictureLedger(64)
     for index in range(5000):
         ledger.admit(str(index), f"t{index}", [(0, 1)])
         ledger.finish([str(index)])
@@ -72,7 +72,7 @@ def test_memory_is_bounded_and_a_forgotten_ticket_is_unknown() -> None:
 
 
 def test_reports_of_several_engines_add_up() -> None:
-    busy, other = PictureLedger(), PictureLedger()
+    busy, other = PictureLedger(64), PictureLedger(64)
     busy.admit("a", "t", [(1, 6), (9, 6)])
     busy.encode({"a": [0]})
     other.admit("b", "u", ONE)
@@ -83,10 +83,21 @@ def test_reports_of_several_engines_add_up() -> None:
 
 
 def test_pictures_in_the_prefix_are_those_that_end_there() -> None:
-    ledger = PictureLedger()
+    ledger = PictureLedger(64)
     ledger.admit("a", "t", THREE, prefix_tokens=15)
     assert (ledger.totals.prefix_tokens, ledger.totals.prefix_pictures) == (15, 2)
     ledger.admit("b", "u", THREE, prefix_tokens=14)
     assert ledger.totals.prefix_pictures == 3
     ledger.admit("c", None, [], prefix_tokens=32)
     assert (ledger.totals.prefix_tokens, ledger.totals.pictures) == (61, 6)
+
+
+def test_pictures_that_keep_all_their_tokens_are_counted_apart() -> None:
+    ledger = PictureLedger(64)
+    ledger.admit("a", "t", [(1, 6), (9, 64), (80, 64)])
+    ledger.encode({"a": [0, 2]})
+    assert (ledger.totals.tower_runs, ledger.totals.whole_runs) == (2, 1)
+    uncompressed = PictureLedger(None)
+    uncompressed.admit("a", "t", [(1, 6)])
+    uncompressed.encode({"a": [0]})
+    assert uncompressed.totals.whole_runs == 1

@@ -60,9 +60,18 @@ def test_totals_that_arrive_late_change_nothing() -> None:
 def test_without_a_compressor_pictures_are_bypassed_and_nothing_is_saved() -> None:
     registry = CollectorRegistry()
     metrics = ImageMetrics("m", None, registry)
-    metrics.update(PictureTotals(pictures=1, kept_tokens=64, tower_runs=1, reused=0), None)
+    metrics.update(PictureTotals(pictures=1, kept_tokens=64, tower_runs=1, whole_runs=1), None)
     assert images(registry)["bypassed"] == 1.0
     assert tokens(registry) == (64.0, 64.0)
+
+
+def test_a_picture_served_whole_beside_compressed_ones_is_bypassed() -> None:
+    registry = CollectorRegistry()
+    metrics = ImageMetrics("m", PLAN, registry)
+    metrics.update(PictureTotals(pictures=3, kept_tokens=76, tower_runs=3, whole_runs=1), PLAN)
+    counts = {"compressed": 2.0, "reused": 0.0, "bypassed": 1.0, "rejected": 0.0}
+    assert images(registry) == counts
+    assert tokens(registry) == (192.0, 76.0)
 
 
 def test_build_info_names_version_compressor_and_ratio() -> None:

@@ -8,6 +8,8 @@ from metacompress_server.pictures.sources import (
     UnknownHandle,
     begin_pictures,
     hand_out,
+    handed_out,
+    override_detail,
     resolve,
 )
 
@@ -56,6 +58,19 @@ def test_other_urls_stand_for_themselves() -> None:
 def test_handing_out_needs_a_table() -> None:
     with pytest.raises(RuntimeError):
         hand_out(PictureSource("data:x"))
+
+
+def test_one_detail_for_all_pictures_until_it_is_taken_back() -> None:
+    async def request() -> None:
+        begin_pictures()
+        url = hand_out(PictureSource("data:x", "low"))
+        override_detail("full")
+        assert resolve(url).detail == "full"
+        assert [source.detail for source in handed_out()] == ["full"]
+        override_detail(None)
+        assert resolve(url).detail == "low"
+
+    asyncio.run(request())
 
 
 async def _resolve(url: str) -> PictureSource:

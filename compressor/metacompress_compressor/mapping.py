@@ -1,6 +1,6 @@
 """The learned mapping from a picture's n visual tokens to m, from the picture alone."""
 
-import functools
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -8,13 +8,15 @@ from torch import Tensor, nn
 
 from metacompress_kernels import (
     compress_tokens,
+    compress_tokens_ragged,
     compression_weights,
     pool_windows,
     project_tokens,
 )
 
 from .position_code import PositionCode, projected_position_code
-from .windows import Grid, WindowKind, compressed_grid, pooling_grid, window_ranges
+from .window_tensors import packed_windows, window_tensor
+from .windows import Grid, WindowKind, compressed_grid, pooling_grid
 
 Method = Literal["row_softmax", "competing"]
 TokenNorm = Literal["none", "layer_norm"]
@@ -68,7 +70,7 @@ class TokenMapping(nn.Module):
         self.key_projection = nn.Parameter(projection.clone())
         self.beta = nn.Parameter(torch.ones(key_dim))
         self.token_direction = nn.Parameter(torch.zeros(key_dim)) if self.competing else None
-        self._kept: dict[Grid, tuple[Tensor, Tensor]] = {}
+        self._kept: dict[Grid, tuple[Tensor, Tensor, Tensor]] = {}
         self._kept_state: tuple[object, ...] = ()
 
     @property
@@ -77,10 +79,6 @@ class TokenMapping(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid, retention_ratio: float) -> Tensor:
         """Compress every picture of a batch.
-
-        On a CPU without gradients each picture is computed by itself, so that its bits never depend
-        on the pictures beside it: matrix libraries round differently for other batch sizes. The
-        kernels for CUDA never mix pictures, but choose their blocks by the size of the batch.
 
         Args:
             x: `[B, N, D]` projected visual tokens in row-major order.
@@ -97,9 +95,57 @@ class TokenMapping(nn.Module):
         compressed = compressed_grid(grid, retention_ratio, self.windows)
         if compressed.num_tokens == grid.num_tokens:
             return x
-        if torch.is_grad_enabled() or x.shape[0] <= 1 or x.is_cuda:
-            return self._compress(x, grid, compressed)
-        return torch.cat([self._compress(one, grid, compressed) for one in x.unsqueeze(1)])
+        if _one_by_one(x):
+            return torch.cat([self._compress(one, grid, compressed) for one in x.unsqueeze(1)])
+        return self._compress(x, grid, compressed)
+
+    def compress_each(
+        self, x: Tensor, grid: Grid, retention_ratios: Sequence[float]
+    ) -> list[Tensor]:
+        """Compress the pictures of a batch to budgets of their own, in the same launches.
+
+        Args:
+            x, grid: as `forward`.
+            retention_ratios: B kept shares in (0, 1]; for 1, the picture's tokens themselves.
+
+        Returns:
+            B tensors `[M, D]` in the dtype of `x`: what `forward` gives for each alone, on CUDA up
+            to rounding.
+
+        Raises:
+            ValueError: as `forward`, or not as many ratios as pictures.
+        """
+        self._check(x, grid)
+        if len(retention_ratios) != len(x):
+            raise ValueError(f"{len(x)} pictures, but {len(retention_ratios)} ratios")
+        if len(set(retention_ratios)) == 1:
+            return list(self(x, grid, retention_ratios[0]))
+        grids = (compressed_grid(grid, ratio, self.windows) for ratio in retention_ratios)
+        smaller = tuple(small if small.num_tokens < grid.num_tokens else None for small in grids)
+        if not any(smaller):
+            return list(x)
+        sizes = [small.num_tokens if small else 0 for small in smaller]
+        pieces = torch.split(self._packed(x, grid, smaller), sizes)
+        return [piece if len(piece) else one for piece, one in zip(pieces, x, strict=True)]
+
+    def _packed(self, x: Tensor, grid: Grid, compressed: tuple[Grid | None, ...]) -> Tensor:
+        """Outputs of all pictures one after another; None for a picture that gets none."""
+        queries, keys, token_bias = self._project(x, grid)
+        windows = packed_windows(grid, compressed, self.windows, x.device)
+        return compress_tokens_ragged(
+            x.flatten(0, 1),
+            queries.flatten(0, 1),
+            keys.flatten(0, 1),
+            self.beta,
+            windows.cu_tokens,
+            windows.cu_outputs,
+            grid.num_tokens,
+            windows.max_outputs,
+            windows=windows.ranges,
+            grid_cols=windows.grid_cols,
+            token_bias=None if token_bias is None else token_bias.flatten(),
+            competing=self.competing,
+        )
 
     def weights(self, x: Tensor, grid: Grid, retention_ratio: float) -> Tensor:
         """P itself, for training losses and for looking inside.
@@ -140,22 +186,25 @@ class TokenMapping(nn.Module):
     def _project(self, x: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor | None]:
         """Queries and keys of all tokens, `[B, N, Dc]` each, and the bias `[B, N]`.
 
-        Pooling is linear, so queries may be pooled after their projection: one pass over X then
-        gives both.
+        Queries are pooled after their projection, which is linear: one pass over X gives both.
         """
-        weight, code = self._projection(grid)
+        weight, code, column_sum = self._projection(grid)
         eps = _NORM_EPS if self.token_norm == "layer_norm" else None
-        projected = project_tokens(x, weight, code, eps=eps)
-        queries, keys = projected[..., : self.key_dim], projected[..., self.key_dim :]
+        pictures = torch.split(x, 1) if _one_by_one(x) else (x,)
+        parts = [
+            project_tokens(part, weight, code, eps=eps, column_sum=column_sum) for part in pictures
+        ]
+        projected = parts[0] if len(parts) == 1 else torch.cat(parts)
+        queries, keys = torch.split(projected, self.key_dim, dim=-1)
         if self.token_direction is None:
             return queries, keys, None
         # In fp32: rounded to bf16, the logarithm of a weight would be off by more than all else.
         return queries, keys, keys.float() @ self.token_direction.float()
 
-    def _projection(self, grid: Grid) -> tuple[Tensor, Tensor]:
-        """`[Wq | Wk]` `[D, 2 Dc]` and the projected position code `[N, 2 Dc]`.
+    def _projection(self, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+        """`W = [Wq | Wk]` `[D, 2 Dc]`, the projected position code `[N, 2 Dc]`, W's sums over D.
 
-        Without gradients both are kept until a parameter changes: a server needs the same ones for
+        Without gradients they are kept until a parameter changes: a server needs the same ones for
         every picture, and making them takes as many launches as the mapping itself.
         """
         parameters = (self.query_projection, self.key_projection)
@@ -172,15 +221,16 @@ class TokenMapping(nn.Module):
             self._kept[grid] = self._fresh_projection(grid)
         return self._kept[grid]
 
-    def _fresh_projection(self, grid: Grid) -> tuple[Tensor, Tensor]:
+    def _fresh_projection(self, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
         weight = torch.cat([self.query_projection, self.key_projection], dim=1)
-        return weight, projected_position_code(grid, weight, self.code)
+        code = projected_position_code(grid, weight, self.code)
+        # Without gradients of their own: the operation's are those of the formula without sums.
+        return weight, code, weight.detach().sum(dim=0, dtype=torch.float32)
 
     def _windows(self, grid: Grid, compressed: Grid, device: torch.device) -> tuple[Tensor, int]:
         """The windows' ranges and the length of the rows that they count in."""
         source = pooling_grid(grid, compressed, self.windows)
-        build = _window_tensor.__wrapped__ if torch.compiler.is_compiling() else _window_tensor
-        return build(grid, compressed, self.windows, device), source.cols
+        return window_tensor(grid, compressed, self.windows, device), source.cols
 
     def _check(self, x: Tensor, grid: Grid) -> None:
         if x.ndim != 3 or x.shape[1:] != (grid.num_tokens, self.hidden_size):
@@ -190,12 +240,11 @@ class TokenMapping(nn.Module):
             )
 
 
-@functools.lru_cache(maxsize=64)
-def _window_tensor(
-    grid: Grid, compressed: Grid, windows: WindowKind, device: torch.device
-) -> Tensor:
-    ranges = window_ranges(grid, compressed, windows)
-    return torch.tensor(ranges, dtype=torch.int32, device=device)
+def _one_by_one(x: Tensor) -> bool:
+    """On a CPU without gradients, where matrix libraries round differently for other batch sizes:
+    so a picture's bits never depend on those beside it. Kernels for CUDA only choose their blocks
+    by the size of the batch."""
+    return x.shape[0] > 1 and not x.is_cuda and not torch.is_grad_enabled()
 
 
 @torch.no_grad()
@@ -206,7 +255,7 @@ def window_mass(mapping: TokenMapping, x: Tensor, grid: Grid, retention_ratio: f
     """
     weights = mapping.weights(x, grid, retention_ratio)
     compressed = compressed_grid(grid, retention_ratio, mapping.windows)
-    windows = _window_tensor(grid, compressed, mapping.windows, x.device)
+    windows = window_tensor(grid, compressed, mapping.windows, x.device)
     source = pooling_grid(grid, compressed, mapping.windows)
     one_hot = torch.eye(grid.num_tokens, device=x.device).unsqueeze(0)
     inside = pool_windows(one_hot, windows, source.cols) > 0

@@ -93,7 +93,9 @@ def check_ragged(
         )
 
 
-def check_projection(tokens: Tensor, weight: Tensor, offset: Tensor) -> None:
+def check_projection(
+    tokens: Tensor, weight: Tensor, offset: Tensor, column_sum: Tensor | None
+) -> None:
     if tokens.ndim != 3:
         raise ValueError(f"tokens must be [B, N, D], not {tuple(tokens.shape)}")
     _, num_tokens, hidden = tokens.shape
@@ -102,4 +104,11 @@ def check_projection(tokens: Tensor, weight: Tensor, offset: Tensor) -> None:
     if offset.shape != (num_tokens, weight.shape[1]):
         raise ValueError(
             f"offset must be [{num_tokens}, {weight.shape[1]}], not {tuple(offset.shape)}"
+        )
+    if column_sum is not None and (
+        column_sum.shape != (weight.shape[1],) or column_sum.dtype != torch.float32
+    ):
+        raise ValueError(
+            f"column_sum must be [{weight.shape[1]}] of float32, "
+            f"not {tuple(column_sum.shape)} of {column_sum.dtype}"
         )

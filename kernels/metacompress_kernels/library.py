@@ -110,13 +110,25 @@ def _(
 
 
 @torch.library.custom_op("metacompress::project_tokens", mutates_args=())
-def project_tokens_op(tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | None) -> Tensor:
+def project_tokens_op(
+    tokens: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    eps: float | None,
+    column_sum: Tensor | None = None,
+) -> Tensor:
     """See `metacompress_kernels.project_tokens`."""
-    return launch_project(tokens, weight, offset, eps)
+    return launch_project(tokens, weight, offset, eps, column_sum)
 
 
 @project_tokens_op.register_fake
-def _(tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | None) -> Tensor:
+def _(
+    tokens: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    eps: float | None,
+    column_sum: Tensor | None = None,
+) -> Tensor:
     return weight.new_empty(tokens.shape[0], tokens.shape[1], weight.shape[1])
 
 

@@ -131,18 +131,27 @@ def compress_tokens_ragged(
 
 
 def project_tokens(
-    tokens: Tensor, weight: Tensor, offset: Tensor, *, eps: float | None = 1e-5
+    tokens: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    *,
+    eps: float | None = 1e-5,
+    column_sum: Tensor | None = None,
 ) -> Tensor:
     """Project every token, normalised first: `layer_norm(x) W + c`.
 
-    With `W = [Wq | Wk]` this gives queries and keys of all tokens in one pass; pooling the queries
-    afterwards is the same as pooling the tokens first, because both are linear.
+    With `W = [Wq | Wk]` this gives queries and keys of all tokens in one pass over X. Pooling the
+    queries afterwards is the same as pooling the normalised tokens first, because both are linear;
+    it projects N rows instead of M, but tokens can only be normalised, and so pooled, once they
+    have been read to the end, and reading them again costs more (docs/kernels.md).
 
     Args:
         tokens: `[B, N, D]`, any float dtype.
         weight: `[D, C]`.
         offset: `[N, C]`, the projected position code.
         eps: of the normalisation, which has no parameters; None for none.
+        column_sum: `[C]` float32, the weight summed over D, for callers that project by the same
+            weight again; None to sum it here, which on CUDA is a launch more.
 
     Returns:
         `[B, N, C]` in the dtype of `weight`, accumulated in fp32 on CUDA.
@@ -150,9 +159,9 @@ def project_tokens(
     Raises:
         ValueError: as `compress_tokens`.
     """
-    checks.check_projection(tokens, weight, offset)
-    if checks.device_of(tokens, weight, offset) == "cuda":
+    checks.check_projection(tokens, weight, offset, column_sum)
+    if checks.device_of(tokens, weight, offset, column_sum) == "cuda":
         checks.check_dtypes(tokens, weight, offset)
-        projected: Tensor = project_tokens_op(tokens, weight, offset, eps)
+        projected: Tensor = project_tokens_op(tokens, weight, offset, eps, column_sum)
         return projected
     return project_tokens_reference(tokens, weight, offset, eps)

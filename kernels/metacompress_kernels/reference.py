@@ -128,9 +128,13 @@ def compress_tokens_ragged_reference(
 
 
 def project_tokens_reference(
-    tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | None
+    tokens: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    eps: float | None,
+    column_sum: Tensor | None = None,
 ) -> Tensor:
-    """`layer_norm(x) W + c`; arguments as in `project_tokens`."""
+    """`layer_norm(x) W + c`; arguments as in `project_tokens`. The sums are not needed here."""
     wide = tokens.to(weight.dtype)
     if eps is not None:
         wide = torch.nn.functional.layer_norm(wide, (wide.shape[-1],), eps=eps)

@@ -55,7 +55,7 @@ def _column_kernel(
     keys += picture * stride_kb + first_token * stride_kn
     out += first_token if RAGGED else picture * num_tokens
 
-    if tl.program_id(0) * BLOCK_N >= n:
+    if (tl.program_id(0) * BLOCK_N >= n) | (m == 0):
         return
     token = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     present = token < n

@@ -178,7 +178,13 @@ def _join_kernel(
     )
 
 
-def launch_project(tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | None) -> Tensor:
+def launch_project(
+    tokens: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    eps: float | None,
+    column_sum: Tensor | None = None,
+) -> Tensor:
     """`[B, N, D]`, `[D, C]` and `[N, C]` to `[B, N, C]`; arguments as in `project_tokens`."""
     batch, num_tokens, hidden = tokens.shape
     width = weight.shape[1]
@@ -190,13 +196,14 @@ def launch_project(tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | 
     each = blocks.channels_each(hidden)
     splits = cdiv(hidden, each)
     shares, moments = _workspace(out, splits)
-    column_sum = weight.sum(dim=0, dtype=torch.float32)
+    if column_sum is None:
+        column_sum = weight.sum(dim=0, dtype=torch.float32)
     offset = offset.contiguous()
     sizes = (rows, num_tokens, hidden, width, 0.0 if eps is None else eps)
     _project_kernel[(cdiv(width, blocks.columns), cdiv(rows, blocks.tokens), splits)](
         tokens,
         weight.contiguous(),
-        column_sum,
+        column_sum.contiguous(),
         offset,
         shares,
         moments,
@@ -217,7 +224,7 @@ def launch_project(tokens: Tensor, weight: Tensor, offset: Tensor, eps: float | 
         _join_kernel[(cdiv(width, columns), cdiv(rows, 8))](
             shares,
             moments,
-            column_sum,
+            column_sum.contiguous(),
             offset,
             out,
             *sizes,

@@ -189,3 +189,21 @@ def test_serving_projects_the_position_code_of_a_grid_once(pictures, monkeypatch
     assert len(made) == 1
     mapping(pictures, GRID, 0.2)  # with gradients
     assert len(made) == 2
+
+
+@pytest.mark.parametrize(("method", "windows"), FORMS)
+@pytest.mark.parametrize("ratios", [(0.2, 1.0, 0.5), (0.3, 0.3, 0.3), (1.0, 1.0, 0.1), (1, 1, 1)])
+def test_pictures_with_budgets_of_their_own_equal_each_alone(pictures, method, windows, ratios):
+    mapping = make_mapping(method, windows)
+    with torch.no_grad():
+        together = mapping.compress_each(pictures, GRID, ratios)
+        for picture, ratio, got in zip(pictures, ratios, together, strict=True):
+            assert torch.equal(got, mapping(picture[None], GRID, ratio)[0])
+    with_gradients = mapping.compress_each(pictures, GRID, ratios)
+    for got, want in zip(with_gradients, together, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_a_batch_of_budgets_needs_one_for_each_picture(pictures):
+    with pytest.raises(ValueError, match="3 pictures, but 2 ratios"):
+        make_mapping().compress_each(pictures, GRID, [0.2, 0.2])

@@ -9,6 +9,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
+from metacompress_compressor.mapping import TokenMapping
+from metacompress_compressor.windows import Grid
 from metacompress_kernels import library, ops
 
 
@@ -46,6 +48,18 @@ def test_cuda_tensors_go_to_triton(cuda_build):
     projected = ops.project_tokens(x, empty(4096, 256), empty(576, 256))
     assert projected.shape == (2, 576, 256)
     assert cuda_build == ["compress_tokens_op", "compress_tokens_ragged_op", "project_tokens_op"]
+
+
+@torch.no_grad()
+def test_budgets_of_their_own_take_one_operation(cuda_build, monkeypatch):
+    monkeypatch.setattr(TokenMapping, "_projection", TokenMapping._fresh_projection)
+    with torch.device("cuda"):
+        mapping = TokenMapping(64, 16, code="none")
+    outputs = mapping.compress_each(
+        empty(3, 100, 64, dtype=torch.float32), Grid(10, 10), (0.1, 1.0, 0.5)
+    )
+    assert [len(output) for output in outputs] == [9, 100, 49]
+    assert cuda_build == ["project_tokens_op", "compress_tokens_ragged_op"]
 
 
 @pytest.mark.parametrize(

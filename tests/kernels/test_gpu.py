@@ -38,6 +38,20 @@ def test_a_cuda_graph_holds_the_mapping_and_sees_new_pictures(batch):
 
 
 @torch.no_grad()
+def test_budgets_of_their_own_equal_each_alone_and_can_be_captured():
+    mapping, ratios = mapping_of(), (0.1, 1.0, 0.3)
+    x = torch.randn(3, GRID.num_tokens, 256, device="cuda", dtype=torch.bfloat16)
+    mapping.compress_each(x, GRID, ratios)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        together = mapping.compress_each(x, GRID, ratios)
+    x.copy_(torch.randn_like(x))
+    graph.replay()
+    for one, ratio, got in zip(x, ratios, together, strict=True):
+        assert relative_error(got, mapping(one[None], GRID, ratio)[0].double()) < 5e-3
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("method", ["row_softmax", "competing"])
 def test_the_mapping_compiles_whole(method):
     mapping = mapping_of(method=method)

@@ -249,6 +249,13 @@ def test_projections_that_do_not_fit_are_named(shapes, message):
         project_tokens(*(torch.ones(shape) for shape in shapes))
 
 
+@pytest.mark.parametrize("wrong", [torch.ones(5), torch.ones(6, dtype=torch.float64)])
+def test_column_sums_that_do_not_fit_are_named(wrong):
+    arguments = torch.ones(2, 5, 8), torch.ones(8, 6), torch.ones(5, 6)
+    with pytest.raises(ValueError, match=r"column_sum must be \[6\] of float32, not"):
+        project_tokens(*arguments, column_sum=wrong)
+
+
 def test_whole_numbers_are_refused():
     case = random_case()
     with pytest.raises(ValueError, match=r"floating point, not torch\.int64"):

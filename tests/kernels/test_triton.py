@@ -4,15 +4,18 @@ Compiled, they need a GPU. `test_interpreter` runs this file in Triton's interpr
 """
 # ruff: noqa: E402 - the imports below need Triton, which may be missing
 
+import functools
 import itertools
 
 import pytest
 import torch
 
+from metacompress_compressor.mapping import TokenMapping
 from metacompress_compressor.windows import Grid, compressed_grid, window_ranges
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 
+from metacompress_kernels import library, ops
 from metacompress_kernels.blocks import cdiv, project_blocks
 from metacompress_kernels.library import (
     compress_tokens_op,
@@ -246,9 +249,35 @@ def test_ragged_without_pictures_and_with_an_empty_one(device):
     assert got.shape == (0, 24)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("method", "kind"), [("row_softmax", "2d"), ("competing", "1d")])
+def test_budgets_of_their_own_in_one_launch(device, monkeypatch, method, kind):
+    """The mapping as the server calls it, by the kernels, against each picture by the reference."""
+    torch.manual_seed(0)
+    mapping = TokenMapping(24, 16, method=method, windows=kind).to(device)
+    for parameter in mapping.parameters():
+        parameter.normal_()
+    grid, ratios = Grid(5, 7), (0.2, 1.0, 0.6, 0.03)
+    x = torch.randn(4, 35, 24, device=device)
+    want = [
+        mapping.weights(one[None], grid, ratio)[0].double() @ one.double()
+        for one, ratio in zip(x, ratios, strict=True)
+    ]
+    launched = []
+    for name in ("project_tokens_op", "compress_tokens_ragged_op"):
+        op = getattr(library, name)
+        counted = functools.partial(lambda op, name, *a: launched.append(name) or op(*a), op, name)
+        monkeypatch.setattr(ops, name, counted, raising=False)
+    monkeypatch.setattr(ops.checks, "device_of", lambda *arguments: "cuda")
+    for got, true in zip(mapping.compress_each(x, grid, ratios), want, strict=True):
+        assert relative_error(got, true) < TOLERANCE[torch.float32]
+    assert launched.count("compress_tokens_ragged_op") == 1
+
+
+@pytest.mark.parametrize("summed", [False, True])
 @pytest.mark.parametrize("eps", [None, 1e-5])
 @pytest.mark.parametrize(("rows", "splits"), [(35, 7), (4200, 1)])
-def test_projection_alone_and_in_a_crowd(device, rows, splits, eps):
+def test_projection_alone_and_in_a_crowd(device, rows, splits, eps, summed):
     """Few tokens are shared out by channels, many are not."""
     hidden, width = (2050, 24) if splits > 1 else (72, 20)
     blocks = project_blocks(rows, hidden, width, 2)
@@ -261,7 +290,8 @@ def test_projection_alone_and_in_a_crowd(device, rows, splits, eps):
     if eps is not None:
         wide = torch.nn.functional.layer_norm(wide, (hidden,), eps=eps)
     expected = wide @ weight.double() + offset.double()
-    got = project_tokens_op(x, weight, offset, eps)
+    column_sum = weight.repeat_interleave(2, 1).sum(0, dtype=torch.float32)[::2]
+    got = project_tokens_op(x, weight, offset, eps, column_sum if summed else None)
     assert relative_error(got, expected) < TOLERANCE[torch.float16]
 
 
@@ -331,7 +361,7 @@ def test_registrations_are_sound(device):
     torch.library.opcheck(compress_tokens_op, _with_gradients(case))
     torch.library.opcheck(compress_tokens_ragged_op, _with_gradients(ragged_case(device)))
     x, weight = torch.randn(2, 5, 8, device=device), torch.randn(8, 6, device=device)
-    projection = [x, weight, torch.randn(5, 6, device=device), 1e-5]
+    projection = [x, weight, torch.randn(5, 6, device=device), 1e-5, weight.sum(0)]
     torch.library.opcheck(project_tokens_op, _with_gradients(projection))
 
 

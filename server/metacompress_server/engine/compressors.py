@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from metacompress_compressor.artifact import Artifact, ArtifactError, load_artifact
+from metacompress_compressor.windows import Grid, compressed_grid
 from metacompress_server.plan import Budget
 
 
@@ -47,7 +48,7 @@ class LoadedCompressors:
     """
 
     def __init__(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        self._device = device
+        self.device = device
         self._dtype = dtype
         self._artifacts: dict[str, Artifact] = {}
 
@@ -69,7 +70,7 @@ class LoadedCompressors:
         artifact = load_artifact(folder)
         if digest not in (None, artifact.digest):
             raise ArtifactError(f"{folder} holds {artifact.digest[:12]}, not {str(digest)[:12]}")
-        artifact.mapping.to(device=self._device, dtype=self._dtype)
+        artifact.mapping.to(device=self.device, dtype=self._dtype)
         self._artifacts.pop(artifact.digest, None)
         self._artifacts[artifact.digest] = artifact
         return artifact.digest
@@ -80,7 +81,7 @@ class LoadedCompressors:
         return Budget.of(config, picture.retention_ratio)
 
     def compress(self, visual_tokens: Tensor, pictures: Sequence[PictureBudget]) -> list[Tensor]:
-        """Each picture by its own mapping, to its own budget.
+        """Each picture by its own mapping, to its own budget; all of one mapping together.
 
         Args:
             visual_tokens: `[B, N, D]`.
@@ -90,13 +91,30 @@ class LoadedCompressors:
             B tensors `[M, D]`, in the order of the pictures.
         """
         compressed: list[Tensor | None] = [None] * len(pictures)
-        for wanted in dict.fromkeys(pictures):
-            members = [i for i, picture in enumerate(pictures) if picture == wanted]
-            config = self._artifacts[wanted.digest].config
+        for digest in dict.fromkeys(picture.digest for picture in pictures):
+            members = [i for i, picture in enumerate(pictures) if picture.digest == digest]
+            artifact = self._artifacts[digest]
             batch = visual_tokens if len(members) == len(pictures) else visual_tokens[members]
-            outputs = self._artifacts[wanted.digest].mapping(
-                batch, config.base_model.grid, wanted.retention_ratio
+            outputs = artifact.mapping.compress_each(
+                batch,
+                artifact.config.base_model.grid,
+                [pictures[i].retention_ratio for i in members],
             )
             for i, output in zip(members, outputs, strict=True):
                 compressed[i] = output
         return [output for output in compressed if output is not None]
+
+    def weights(self, visual_tokens: Tensor, picture: PictureBudget) -> tuple[Tensor, Grid, Grid]:
+        """P of one picture, by the mapping's reference: the kernel never writes it.
+
+        Args:
+            visual_tokens: `[1, N, D]`.
+            picture: whose mapping and budget.
+
+        Returns:
+            `[M, N]` float32, the grid of the N tokens and that of the M.
+        """
+        artifact = self._artifacts[picture.digest]
+        grid, ratio = artifact.config.base_model.grid, picture.retention_ratio
+        (weights,) = artifact.mapping.weights(visual_tokens, grid, ratio)
+        return weights, grid, compressed_grid(grid, ratio, artifact.mapping.windows)

@@ -1,9 +1,12 @@
 """Tables of an evaluation's records as Markdown."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Record = Mapping[str, Any]
+
+_FORM_PART = re.compile(r", (?!\d)")  # a list of budgets is one part
 
 
 def all_tables(records: Sequence[Record]) -> str:
@@ -91,8 +94,8 @@ def lead_table(records: Sequence[Record]) -> str:
 
 
 def mappings_table(records: Sequence[Record]) -> str:
-    """Each mapping's form, and its accuracy with the positions that it was trained with."""
-    budgets = _budgets(records)
+    """What tells the mappings apart, and their accuracy with their own rule of positions."""
+    budgets, forms = _budgets(records), _short_forms(records)
     rows = []
     for group in _groups(records, lambda r: (r["method"],)):
         own = [
@@ -100,23 +103,36 @@ def mappings_table(records: Sequence[Record]) -> str:
         ]
         if own:
             found = [_at(own, budget)[0]["accuracy"] for budget in budgets]
-            rows.append([_name(own[0]), own[0]["form"], *map(_with_interval, found)])
+            rows.append([_name(own[0]), forms[own[0]["form"]], *map(_with_interval, found)])
     heads = [f"{1 - budget:.0%} less" for budget in budgets]
     return _table(["mapping", "form", *heads], rows)
 
 
 def seeds_table(records: Sequence[Record]) -> str:
     """Forms that were trained with several seeds: mean and range of the accuracy."""
-    own = [record for record in records if record["positions"] == record["trained_positions"]]
     budgets = _budgets(records)
     rows = []
-    for group in _groups(own, lambda r: (r["form"],)):
-        seeds = len({record["method"] for record in group})
-        if seeds > 1:
-            shares = [[r["accuracy"]["value"] for r in _at(group, budget)] for budget in budgets]
-            rows.append([group[0]["form"], str(seeds), *map(_mean_and_range, shares)])
+    for form, seeds, group in _seeds(records):
+        shares = [[r["accuracy"]["value"] for r in _at(group, budget)] for budget in budgets]
+        rows.append([form, seeds, *map(_mean_and_range, shares)])
     heads = [f"{1 - budget:.0%} less" for budget in budgets]
     return _table(["form", "seeds", *heads], rows)
+
+
+def seed_turns_table(records: Sequence[Record]) -> str:
+    """The same forms turn by turn at a tenth of the tokens, in percent of the full model."""
+    budget, full = _main_budget(records), _full(records)["per_turn"]
+    rows = []
+    for form, seeds, group in _seeds(records):
+        tried = _at(group, budget)
+        kept = [
+            [r["per_turn"][turn]["value"] / whole["value"] for r in tried]
+            for turn, whole in enumerate(full)
+        ]
+        overall = [r["retention"]["value"] for r in tried]
+        rows.append([form, seeds, *map(_mean_and_range, [overall, *kept])])
+    heads = [f"turn {number}" for number in range(1, len(full) + 1)]
+    return _table(["percent of the full model", "seeds", "all turns", *heads], rows)
 
 
 def cost_table(records: Sequence[Record]) -> str:
@@ -146,10 +162,31 @@ TABLES: dict[str, tuple[str, Callable[[Sequence[Record]], str]]] = {
     "lead": ("Lead of the mapping over the best prompt-agnostic baseline", lead_table),
     "mappings": ("Mappings", mappings_table),
     "seeds": ("Mappings trained with several seeds, mean and range", seeds_table),
+    "seed_turns": ("The same, turn by turn at about a tenth of the tokens", seed_turns_table),
     "turns": ("Turn by turn, at about a tenth of the tokens", turns_table),
     "kinds": ("By kind of question, at about a tenth of the tokens", kinds_table),
     "cost": ("Work, at about a tenth of the tokens", cost_table),
 }
+
+
+def _seeds(records: Sequence[Record]) -> list[tuple[str, str, list[Record]]]:
+    """Forms that several mappings share: in words, how many, and their records."""
+    forms = _short_forms(records)
+    own = [record for record in records if record["positions"] == record["trained_positions"]]
+    found = []
+    for group in _groups(own, lambda r: (r["form"],)):
+        seeds = len({record["method"] for record in group})
+        if seeds > 1:
+            found.append((forms[group[0]["form"]], str(seeds), group))
+    return found
+
+
+def _short_forms(records: Sequence[Record]) -> dict[str, str]:
+    """Every form in the records, less what all of them share."""
+    forms = list(dict.fromkeys(r["form"] for r in records if r["kind"] == "mapping"))
+    parts = {form: _FORM_PART.split(form) for form in forms}
+    shared = set.intersection(*map(set, parts.values())) if len(forms) > 1 else set()
+    return {form: ", ".join(p for p in parts[form] if p not in shared) for form in forms}
 
 
 def _full(records: Sequence[Record]) -> Record:

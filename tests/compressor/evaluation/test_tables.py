@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metacompress_compressor.evaluation.markdown import TABLES
+from metacompress_compressor.evaluation.markdown import TABLES, mappings_table
 from metacompress_compressor.evaluation.tables import main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -95,6 +95,7 @@ def page(tmp_path):
         ("lead", "| 90% | **Ours** | Sample (25, kept) | +10.0 (9.0 to 11.0) |"),
         ("mappings", "| **Ours** | a form | 80.0 (79.0 to 81.0) |"),
         ("seeds", "| a form | 2 | 75.0 (70.0 to 80.0) |"),
+        ("seed_turns", "| a form | 2 | 75.0 (70.0 to 80.0) | 83.3 (77.8 to 88.9) |"),
         ("cost", "| Sample | 0.30 G | 9.8% | 9.8% | 1.0% | 2.0% |"),
     ],
 )
@@ -131,3 +132,14 @@ def test_every_table_can_be_made_of_every_committed_result():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_committed_pages_hold_what_their_results_say(page):
     assert main([str(page), "--check"]) == 0
+
+
+def test_forms_are_told_apart_by_what_they_do_not_share():
+    forms = ("row softmax, trained at 0.1, 0.5, clip 0.01", "row softmax, trained at 0.1, clip 0")
+    records = [record("full", "full", 0.9, 256)] + [
+        record(f"m{i}", "mapping", 0.8, 25, form=form, trained_positions="kept")
+        for i, form in enumerate(forms)
+    ]
+    table = mappings_table(records)
+    assert "| **M0** | trained at 0.1, 0.5, clip 0.01 |" in table
+    assert "| **M1** | trained at 0.1, clip 0 |" in table

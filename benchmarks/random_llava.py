@@ -1,10 +1,11 @@
-"""A LLaVA-1.5 with 576 visual tokens per picture and random weights, and a compressor for it.
+"""LLaVA-1.5 with random weights in a few shapes, and a compressor for each.
 
 Large enough that the tower and prefill cost something on a CPU, small enough to be written in
 seconds. Says nothing about answers, only about time.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,21 +25,46 @@ from metacompress_compressor.embedded.export import export_checkpoint
 from metacompress_compressor.fingerprint import model_fingerprint
 from metacompress_compressor.mapping import TokenMapping
 
-IMAGE_SIZE = 336
 PATCH_SIZE = 14
-HIDDEN_SIZE = 512
-NUM_LAYERS = 8
-HEADS = 8
+HEAD_SIZE = 64
 MAX_POSITIONS = 8192
+RETENTION_RATIOS = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 
-def save_random_llava(folder: Path, *, seed: int = 0) -> Path:
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the two halves; heads of both have 64 channels.
+
+    image_size: side of the picture that the tower sees, in pixels; a token is 14 x 14 of them.
+    tower_layers: of which the last is not used, as in LLaVA.
+    """
+
+    image_size: int = 336
+    tower_hidden: int = 512
+    tower_layers: int = 8
+    hidden: int = 512
+    layers: int = 8
+
+    @property
+    def num_visual_tokens(self) -> int:
+        """n."""
+        return (self.image_size // PATCH_SIZE) ** 2
+
+
+EVEN = Shape()
+"""Tower and language model of the same size: the tower bounds what compression can gain."""
+
+PROPORTIONED = Shape(tower_hidden=256, tower_layers=7, hidden=768, layers=12)
+"""The tower's work is about a twentieth of the language model's, as in LLaVA-1.5-7B."""
+
+
+def save_random_llava(folder: Path, *, shape: Shape = EVEN, seed: int = 0) -> Path:
     """Write the checkpoint, with the embedded model's tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(model_dir())
     torch.manual_seed(seed)
-    model = LlavaForConditionalGeneration(_config(tokenizer))
+    model = LlavaForConditionalGeneration(_config(tokenizer, shape))
     export_checkpoint(model, tokenizer, folder)
-    side = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    side = {"height": shape.image_size, "width": shape.image_size}
     LlavaProcessor(
         image_processor=CLIPImageProcessor(size=side, crop_size=side),
         tokenizer=tokenizer,
@@ -51,21 +77,23 @@ def save_random_llava(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def save_random_compressor(folder: Path, model: Path, *, seed: int = 1) -> Path:
-    """Write an artifact that keeps a tenth of the tokens and their positions."""
+def save_random_compressor(
+    folder: Path, model: Path, *, shape: Shape = EVEN, seed: int = 1
+) -> Path:
+    """Write an artifact that keeps a tenth of the tokens unless told otherwise, and positions."""
     torch.manual_seed(seed)
-    mapping = TokenMapping(HIDDEN_SIZE, 64, method="row_softmax", windows="2d")
+    mapping = TokenMapping(shape.hidden, 64, method="row_softmax", windows="2d")
     about = BaseModelInfo(
         id="random-llava",
         fingerprint=model_fingerprint(model),
-        image_size=IMAGE_SIZE,
+        image_size=shape.image_size,
         patch_size=PATCH_SIZE,
     )
     config = CompressorConfig.describe(
         mapping,
         positions="kept",
         retention_ratio=0.1,
-        trained_retention_ratios=(0.1,),
+        trained_retention_ratios=RETENTION_RATIOS,
         base_model=about,
     )
     save_artifact(folder, mapping, config)
@@ -85,24 +113,25 @@ def kv_bytes_per_token(folder: Path, bytes_per_number: int = 4) -> int:
     return int(numbers * bytes_per_number)
 
 
-def _config(tokenizer: AutoTokenizer) -> LlavaConfig:
+def _config(tokenizer: AutoTokenizer, shape: Shape) -> LlavaConfig:
     vision = CLIPVisionConfig(
-        hidden_size=HIDDEN_SIZE,
-        intermediate_size=4 * HIDDEN_SIZE,
-        num_hidden_layers=NUM_LAYERS,
-        num_attention_heads=HEADS,
-        image_size=IMAGE_SIZE,
+        hidden_size=shape.tower_hidden,
+        intermediate_size=4 * shape.tower_hidden,
+        num_hidden_layers=shape.tower_layers,
+        num_attention_heads=shape.tower_hidden // HEAD_SIZE,
+        image_size=shape.image_size,
         patch_size=PATCH_SIZE,
-        projection_dim=HIDDEN_SIZE,
+        projection_dim=shape.tower_hidden,
     )
+    heads = shape.hidden // HEAD_SIZE
     text = LlamaConfig(
         vocab_size=-(-len(tokenizer) // 64) * 64,
-        hidden_size=HIDDEN_SIZE,
-        intermediate_size=3 * HIDDEN_SIZE,
-        num_hidden_layers=NUM_LAYERS,
-        num_attention_heads=HEADS,
-        num_key_value_heads=HEADS,
-        head_dim=HIDDEN_SIZE // HEADS,
+        hidden_size=shape.hidden,
+        intermediate_size=3 * shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        head_dim=HEAD_SIZE,
         max_position_embeddings=MAX_POSITIONS,
         initializer_range=0.04,
         pad_token_id=tokenizer.pad_token_id,
@@ -115,6 +144,6 @@ def _config(tokenizer: AutoTokenizer) -> LlavaConfig:
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
-        image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2,
+        image_seq_length=shape.num_visual_tokens,
         tie_word_embeddings=False,
     )

@@ -1,0 +1,1 @@
+"""Multi-turn dialogues about pictures with running servers: what compression gains, and costs."""

@@ -1,0 +1,141 @@
+"""Multi-turn dialogues about pictures, with and without compression, on real servers.
+
+    python -m benchmarks.serving                      # the whole matrix, about 15 minutes, 2 cores
+    python -m benchmarks.serving --quick --model embedded --out /tmp/quick.jsonl
+    python -m benchmarks.serving --url http://127.0.0.1:8000 --dialogues 20 --at-once 4
+
+The matrix starts every server itself, on loopback: the same model with all its visual tokens, with
+smaller pictures, and compressed to several budgets. Records go to benchmarks/results/serving.jsonl;
+`python -m benchmarks.report` makes tables and plots of them. With `--url` one running server of the
+embedded model is measured, and the last line is its record. Exit status 1 where a turn failed.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks.records import RESULTS, Record, provenance, write
+from benchmarks.serving import contestants, matrix
+from benchmarks.serving.client import hold
+from benchmarks.serving.contestants import Model
+from benchmarks.serving.dialogues import scenes
+from benchmarks.serving.matrix import QUICK, Effort, Result, Stage
+from benchmarks.serving.servers import running
+from benchmarks.serving.summary import describe
+from benchmarks.serving.turns import Answers, Load
+
+MODELS: dict[str, Callable[[Path], Model]] = {
+    "embedded": contestants.embedded,
+    "random-576": contestants.random_576,
+    "random-576-even": contestants.random_even,
+}
+_CROWDED = "random-576"
+"""The model whose load is varied; the others are compared one dialogue at a time."""
+
+
+def say(text: str) -> None:
+    """Progress, for people."""
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)
+
+
+def measure_model(name: str, folder: Path, effort: Effort) -> list[Result]:
+    """All cells of one model."""
+    model = MODELS[name](folder)
+    started = time.monotonic()
+    with running(model.contestants) as urls:
+        say(f"{name}: {len(urls)} servers after {time.monotonic() - started:.0f} s")
+        stage = Stage(model, urls, folder, say)
+        matrix.warm_up(stage)
+        return list(_cells(stage, effort))
+
+
+def _cells(stage: Stage, effort: Effort) -> Iterator[Result]:
+    results = list(matrix.turn_by_turn(stage, effort))
+    yield from results
+    if stage.model.name == "random-576-even":
+        return
+    yield from matrix.memory(stage, effort)
+    if stage.model.name == _CROWDED:
+        yield from matrix.crowds(stage, effort)
+        yield from matrix.arrivals(stage, effort, matrix.sessions_per_s(results))
+        yield from matrix.pressure(stage, effort)
+
+
+def as_record(result: Result) -> Record:
+    """With the flags of the server that was measured."""
+    origin = provenance(torch.device("cpu"), result.contestant.flags)
+    return Record("serving", result.cell, result.metrics, origin)
+
+
+def measure_one(arguments: argparse.Namespace) -> Record:
+    """A running server of the embedded model, with dialogues whose answers are known."""
+    with tempfile.TemporaryDirectory() as folder:
+        name = f"own-{time.time_ns()}"  # dialogues that the server has not seen yet
+        dialogues = scenes(Path(folder), name, arguments.dialogues, arguments.turns)
+        load = Load(
+            url=arguments.url,
+            model=arguments.served_model_name,
+            dialogues=dialogues,
+            answers=Answers(max_tokens=40, scripted=False, detail=arguments.detail),
+            loop="open" if arguments.rate else "closed",
+            at_once=arguments.at_once,
+            rate=arguments.rate or 1.0,
+            think_s=arguments.think,
+            longest_s=arguments.longest,
+        )
+        outcome = hold(load)
+    cell = {"part": "own server", "loop": load.loop, "at_once": load.at_once}
+    return Record("serving", cell, describe([outcome]), provenance(torch.device("cpu")))
+
+
+def _failed(records: Sequence[Record]) -> bool:
+    return any(record.metrics.get("failures") for record in records)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write. Returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    if arguments.url:
+        record = measure_one(arguments)
+        print(record.line())
+        return int(_failed([record]))
+    records: list[Record] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.model or MODELS:
+            results = measure_model(name, Path(folder), QUICK if arguments.quick else Effort())
+            records += map(as_record, results)
+            write(arguments.out, records)
+    print(json.dumps({"records": len(records), "failed": _failed(records)}))
+    return int(_failed(records))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.serving",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter blocks")
+    parser.add_argument("--model", choices=MODELS, action="append", help="not all, but these")
+    parser.add_argument("--out", type=Path, default=RESULTS / "serving.jsonl")
+    one = parser.add_argument_group("one running server on loopback, instead of the matrix")
+    one.add_argument("--url", help="without /v1")
+    one.add_argument("--served-model-name", default="metacompress-embedded")
+    one.add_argument("--dialogues", type=int, default=20)
+    one.add_argument("--turns", type=int, default=3)
+    one.add_argument("--at-once", type=int, default=1, help="dialogues (closed loop)")
+    one.add_argument("--rate", type=float, help="dialogues per second (open loop, Poisson)")
+    one.add_argument("--think", type=float, default=0.0, help="seconds before a later turn")
+    one.add_argument("--longest", type=float, default=300.0, help="seconds, then it stops")
+    one.add_argument("--detail", choices=("low", "auto", "high", "full"), help="of the pictures")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

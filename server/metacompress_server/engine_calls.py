@@ -15,6 +15,9 @@ CACHE_STATS = "metacompress_cache_stats"
 TIMINGS = "metacompress_timings"
 """Answer: seconds of each batch of pictures since the last question, by part."""
 
+LOOK = "metacompress_look"
+"""Argument: one picture's processed inputs; answer: what its kept tokens look at, both as bytes."""
+
 ENCODE = "encode"
 COMPRESS = "compress"
 """These parts: tower and projector, and the mapping."""

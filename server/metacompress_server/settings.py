@@ -9,7 +9,7 @@ import functools
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -118,6 +118,17 @@ class ServerSettings(BaseSettings):
     decode_timeout_s: float = Field(10.0, gt=0, description="time to decode one picture")
     decode_memory_mib: int = Field(1024, ge=256, description="memory of one decoding process")
 
+    playground: bool = Field(
+        True, description="a page at /playground to chat about a picture and see what was kept"
+    )
+
+    log_format: Literal["text", "json"] = Field(
+        "text", description="of log lines; json: one object per line, vLLM's and uvicorn's too"
+    )
+    access_log: bool = Field(
+        True, description="one line per request; takes the place of uvicorn's own"
+    )
+
     max_queued_requests: int = Field(
         256, ge=0, description="requests that wait beyond those that run; more get status 429"
     )
@@ -161,12 +172,12 @@ class ServerSettings(BaseSettings):
             raise ValueError("--session-disk-gib needs --state-dir")
         if self.compressor == UNCOMPRESSED and self.retention is not None:
             raise ValueError("--retention needs a compressor")
+        if self.compressor == UNCOMPRESSED and (self.serve_uncompressed or self.bypass_share):
+            raise ValueError("--serve-uncompressed and --bypass-share need a compressor")
         return self
 
     @classmethod
     def read(cls, flags: dict[str, Any] | None = None) -> "ServerSettings":
-        if self.compressor == UNCOMPRESSED and (self.serve_uncompressed or self.bypass_share):
-            raise ValueError("--serve-uncompressed and --bypass-share need a compressor")
         """From flags (by field name), environment and file.
 
         Raises:

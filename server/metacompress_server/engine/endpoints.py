@@ -13,6 +13,7 @@ from metacompress_server.errors import RequestError
 from metacompress_server.files import routes as file_routes
 from metacompress_server.front.error_middleware import App, Message, Receive, Send
 from metacompress_server.launch.announce import announce_when_ready
+from metacompress_server.playground import routes as playground_routes
 from metacompress_server.sessions import routes as session_routes
 from metacompress_server.settings import ServerSettings
 
@@ -20,6 +21,7 @@ from .chat import CompressingChat
 from .compressor_desk import ReloadingDesk
 from .desks import open_desks
 from .front import attach_front, open_front
+from .look_desk import EngineLookDesk
 from .responses import CompressingResponses
 from .turns import ANSWER_HEADERS
 
@@ -41,6 +43,8 @@ class MetaCompressEndpoints:
         app.include_router(session_routes.router)
         app.include_router(file_routes.router)
         app.include_router(compressor_routes.router)
+        if ServerSettings.current().playground:
+            app.include_router(playground_routes.router)
         app.add_exception_handler(RequestError, _refuse)
         app.add_middleware(FreshMetrics)
         app.add_middleware(AnswerHeaders)
@@ -55,6 +59,7 @@ class MetaCompressEndpoints:
         model_name = state.openai_serving_models.base_model_paths[0].name
         state.pictures, state.files = open_desks(engine_client, model_name)
         state.sessions = state.pictures.sessions
+        state.looks = EngineLookDesk(engine_client, state.pictures.engine, state.pictures.files)
         state.compressor = ReloadingDesk(engine_client.vllm_config, state.pictures.engine)
         await state.compressor.verify()
         await state.pictures.forget_warm_up()

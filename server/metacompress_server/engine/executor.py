@@ -10,13 +10,14 @@ from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from metacompress_compressor.artifact import load_artifact
-from metacompress_server.engine_calls import TIMINGS
+from metacompress_server.engine_calls import LOOK, TIMINGS
 from metacompress_server.pictures.ledger import PictureLedger
 
 from . import rpc
 from .plugin import COMPRESSOR_KEY
 from .reload import COMPRESSORS as HELD
 from .reload import RELOAD, CompressorKeeper
+from .worker import LOOK as LOOK_BY_WORKER
 from .worker import TIMINGS as TIMED_BY_WORKER
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Compressing:
         rpc.register(HELD, keeper.digests)
         rpc.register(RELOAD, keeper.reload)
         rpc.register(TIMINGS, lambda: self._ask_workers(TIMED_BY_WORKER)[0])
+        rpc.register(LOOK, lambda picture: self._ask_workers(LOOK_BY_WORKER, picture)[0])
 
     def execute_model(self, scheduler_output: "SchedulerOutput", non_block: bool = False) -> Any:
         for request in scheduler_output.scheduled_new_reqs:

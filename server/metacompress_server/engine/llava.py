@@ -14,6 +14,7 @@ from metacompress_server.plan import Budget, prompt_positions
 
 from .compressors import LoadedCompressors, PictureBudget
 from .configuration import compressor_folder
+from .look import Look
 from .processor import (
     DIGEST,
     RATIO,
@@ -60,13 +61,26 @@ class MetaCompressLlavaForConditionalGeneration(LlavaForConditionalGeneration, S
             return []
         with self.stopwatch.measure(ENCODE):
             visual_tokens = [
-                super(MetaCompressLlavaForConditionalGeneration, self).embed_multimodal(
-                    pixel_values=part
-                )
-                for part in torch.split(pixels, self.largest_tower_batch)
+                self._visual_tokens(part) for part in torch.split(pixels, self.largest_tower_batch)
             ]
         with self.stopwatch.measure(COMPRESS):
             return self.compressors.compress(torch.cat(visual_tokens), pictures)
+
+    @torch.inference_mode()
+    def look(self, pixels: Tensor, picture: PictureBudget) -> Look:
+        """What the kept tokens of one picture look at.
+
+        Args:
+            pixels: `[3, H, W]`, on any device.
+            picture: whose mapping and budget.
+        """
+        visual_tokens = self._visual_tokens(pixels.unsqueeze(0).to(self.compressors.device))
+        return Look(*self.compressors.weights(visual_tokens, picture))
+
+    def _visual_tokens(self, pixels: Tensor) -> Tensor:
+        """Tower and projector: `[B, 3, H, W]` to `[B, N, D]`."""
+        visual_tokens: Tensor = super().embed_multimodal(pixel_values=pixels)
+        return visual_tokens
 
     def get_mrope_input_positions(
         self, input_tokens: list[int], mm_features: list["MultiModalFeatureSpec"]

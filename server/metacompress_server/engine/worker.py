@@ -6,7 +6,11 @@ would take them for the answers to its next question.
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from metacompress_compressor.artifact import ArtifactError
+
+from .look import picture_from_bytes
 
 if TYPE_CHECKING:
     from .compressors import LoadedCompressors
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
 COMPRESSORS = "metacompress_worker_compressors"
 LOAD = "metacompress_worker_load"
 TIMINGS = "metacompress_worker_timings"
+LOOK = "metacompress_worker_look"
 """Names to give to `collective_rpc`: the methods below."""
 
 
@@ -39,6 +44,14 @@ class CompressorWorker:
         model = self.model_runner.get_model()  # type: ignore[attr-defined]
         stopwatch: Stopwatch | None = getattr(model, "stopwatch", None)
         return {} if stopwatch is None else stopwatch.take()
+
+    def metacompress_worker_look(self, picture: bytes) -> bytes:
+        """`Look` at one picture, both as `look` writes them; empty where memory ran out."""
+        pixels, budget = picture_from_bytes(picture)
+        try:
+            return self.model_runner.get_model().look(pixels, budget).as_bytes()  # type: ignore[attr-defined, no-any-return]
+        except torch.OutOfMemoryError:
+            return b""
 
     def _metacompress_compressors(self) -> "LoadedCompressors":
         compressors: LoadedCompressors = self.model_runner.get_model().compressors  # type: ignore[attr-defined]

@@ -68,7 +68,7 @@ def _check_prompt(prompt: Any) -> None:
 
 
 def _count_images(body: dict[str, Any]) -> int:
-    images = 0
+    images = int("image_url" in body)  # a look's body is itself the part of one picture
     for name in ("messages", "input"):
         for path, part in _parts(body.get(name), name):
             for field in _LATER:

@@ -8,6 +8,7 @@ class Kind(Enum):
     """What the front door does with a route."""
 
     PROBE = "answered without a key"
+    PAGE = "answered without a key: files that are the same for everybody"
     METRICS = "answered without a key, or with one if the operator says so"
     PLAIN = "needs a key; costs nothing"
     UPLOAD = "needs a key and room; its body is a file"
@@ -26,6 +27,8 @@ _OPEN = {
     "/v1/files": Kind.UPLOAD,
     "/v1/files/[^/]+(/content)?": Kind.PLAIN,
     "/v1/compressor(/reload)?": Kind.PLAIN,
+    "/playground/look": Kind.GENERATE,
+    r"/playground(/[\w-]+\.(css|js|json|png))?": Kind.PAGE,
     "/v1/chat/completions": Kind.GENERATE,
     "/v1/completions": Kind.GENERATE,
     "/v1/responses": Kind.GENERATE,

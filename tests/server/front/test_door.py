@@ -47,6 +47,9 @@ def make_app(settings: ServerSettings, sequences: int = 4) -> FastAPI:
 
         return StreamingResponse(events())
 
+    app.add_api_route("/playground/look", chat, methods=["POST"])
+    app.add_api_route("/playground", lambda: {"tenant": current_tenant().name})
+    app.add_api_route("/playground/main.js", lambda: {"tenant": current_tenant().name})
     for path in ("/health", "/metrics", "/v1/models", "/v1/files"):
         app.add_api_route(path, lambda: {"tenant": current_tenant().name}, methods=["GET", "POST"])
     app.add_api_route("/tokenize", current_tenant, methods=["POST"])
@@ -406,3 +409,23 @@ async def test_websockets_are_closed(app: FastAPI) -> None:
 
     await app({"type": "websocket", "path": "/v1/realtime", "headers": []}, receive, send)
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+async def test_the_playgrounds_files_need_no_key_and_a_look_does(guarded: FastAPI) -> None:
+    picture = {"image_url": {"url": "data:,"}}
+    async with client_of(guarded) as client:
+        for path in ("/playground", "/playground/main.js"):
+            assert (await client.get(path)).status_code == 200
+        refused(await client.post("/playground/look", json=picture), 401, "invalid_api_key")
+    async with client_of(guarded, "acme-secret") as client:
+        seen = (await client.post("/playground/look", json=picture)).json()
+    assert seen["tenant"] == "acme"
+
+
+async def test_a_look_counts_as_a_picture() -> None:
+    app = make_app(settings_of(max_images_per_minute=1))
+    async with client_of(app) as client:
+        picture = {"image_url": {"url": "data:,"}}
+        assert (await client.post("/playground/look", json=picture)).status_code == 200
+        answer = await client.post("/playground/look", json=picture)
+    refused(answer, 429, "rate_limit_exceeded")

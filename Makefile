@@ -5,7 +5,7 @@ PORT ?= 8000
 PROMETHEUS_PORT ?= 9090
 BIN := $(VENV)/bin
 
-.PHONY: install dev check audit test test-gpu bench serve train demo train-embedded train-compressor
+.PHONY: install dev check audit test test-gpu profile-gpu bench serve train demo train-embedded train-compressor
 .PHONY: check-rules check-deploy dashboard prometheus pin-base
 
 install:
@@ -23,13 +23,16 @@ test: dev
 	$(BIN)/pytest $(ARGS)
 
 test-gpu: dev
-	$(BIN)/python benchmarks/gpu_check.py $(ARGS)
+	$(BIN)/python -m benchmarks.gpu_check $(ARGS)
+
+profile-gpu: install
+	$(BIN)/python -m benchmarks.gpu_profile $(ARGS)
 
 audit:
 	@deploy/audit.sh
 
 bench: install
-	$(BIN)/python benchmarks/kernels.py $(ARGS)
+	$(BIN)/python -m benchmarks.kernels $(ARGS)
 
 serve: install
 	@exec $(BIN)/metacompress serve $(MODEL) $(if $(COMPRESSOR),--compressor $(COMPRESSOR)) --host $(HOST) --port $(PORT) $(ARGS)

@@ -64,17 +64,24 @@ def save_random_llava(folder: Path, *, shape: Shape = EVEN, seed: int = 0) -> Pa
     torch.manual_seed(seed)
     model = LlavaForConditionalGeneration(_config(tokenizer, shape))
     export_checkpoint(model, tokenizer, folder)
-    side = {"height": shape.image_size, "width": shape.image_size}
+    save_processor(folder, tokenizer, shape.image_size, PATCH_SIZE)
+    return folder
+
+
+def save_processor(
+    folder: Path, tokenizer: AutoTokenizer, image_size: int, patch_size: int
+) -> None:
+    """Write the processor of a LLaVA-1.5 whose tower sees squares of `image_size` pixels."""
+    side = {"height": image_size, "width": image_size}
     LlavaProcessor(
         image_processor=CLIPImageProcessor(size=side, crop_size=side),
         tokenizer=tokenizer,
-        patch_size=PATCH_SIZE,
+        patch_size=patch_size,
         vision_feature_select_strategy="default",
         image_token="<image>",
         num_additional_image_tokens=1,
         chat_template=tokenizer.chat_template,
     ).save_pretrained(folder)
-    return folder
 
 
 def save_random_compressor(

@@ -1,7 +1,7 @@
 """Twice the load that a server can carry: who gets an answer, how long it takes, who is sent away.
 
     metacompress serve --port 8250 --max-num-seqs 4 --max-queued-requests 8
-    python benchmarks/overload.py --url http://127.0.0.1:8250 --seconds 600
+    python -m benchmarks.overload --url http://127.0.0.1:8250 --seconds 600
 
 First the capacity is measured with a closed loop, then requests arrive at `--factor` times that
 rate (Poisson). The last line is one JSON document. Exit status 1 where an accepted request was not
@@ -10,7 +10,6 @@ finished, or anybody got something else than an answer or a 429 with Retry-After
 
 import argparse
 import asyncio
-import json
 import random
 import statistics
 import sys
@@ -127,6 +126,15 @@ def _latencies(outcome: Outcome) -> dict[str, float]:
     return {name: round(value, 3) for name, value in found.items()}
 
 
+def _record(options: argparse.Namespace, result: dict[str, Any]) -> str:
+    import torch  # here, because the load itself can do without
+
+    from benchmarks.records import Record, provenance
+
+    cell = {"factor": options.factor, "tokens": options.tokens, "at_once": options.at_once}
+    return Record("overload", cell, result, provenance(torch.device("cpu"))).line()
+
+
 def sound(result: dict[str, Any]) -> bool:
     """Everybody got an answer or a 429 with Retry-After."""
     return set(result["statuses"]) <= {"200", "429"} and not result["without_retry_after"]
@@ -144,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = asyncio.run(
         measure(options.url, options.at_once, options.seconds, options.tokens, options.factor)
     )
-    print(json.dumps(result))
+    print(_record(options, result))
     return 0 if sound(result) else 1
 
 

@@ -14,11 +14,8 @@ one JSON document with p20, p50 and p80 of the seconds, and each ratio to `nothi
 """
 
 import argparse
-import json
 import sys
 import tempfile
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +29,8 @@ from benchmarks.random_llava import (
     save_random_compressor,
     save_random_llava,
 )
+from benchmarks.records import Record, provenance
 from benchmarks.returning_turns import PHASES, BenchmarkError, Returning
-from metacompress_compressor.evaluation.provenance import commit, hardware, versions
 from metacompress_server.demo.server import running_server
 
 GIB = 1 << 30
@@ -115,19 +112,11 @@ def main() -> int:
             print(f"not timed: {error}", file=sys.stderr)
             return 1
         size = parameters(Path(folder) / "model")
+    flags = [word.replace(folder, "DIR") for word in words[1:]]
     show(result)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    record = {
-        "benchmark": "sessions",
-        **result,
-        "sessions": arguments.sessions,
-        "parameters": size,
-        "hardware": hardware(device),
-        "versions": {**versions(), "vllm": version("vllm")},
-        "commit": commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    print(json.dumps(record))
+    cell = {"sessions": arguments.sessions, "parameters": size}
+    print(Record("sessions", cell, result, provenance(device, flags)).line())
     return 0
 
 

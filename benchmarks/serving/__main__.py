@@ -12,10 +12,11 @@ embedded model is measured, and the last line is its record. Exit status 1 where
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -26,7 +27,6 @@ from benchmarks.serving.client import hold
 from benchmarks.serving.contestants import Model
 from benchmarks.serving.dialogues import scenes
 from benchmarks.serving.matrix import QUICK, Effort, Result, Stage
-from benchmarks.serving.servers import running
 from benchmarks.serving.summary import describe
 from benchmarks.serving.turns import Answers, Load
 
@@ -35,8 +35,6 @@ MODELS: dict[str, Callable[[Path], Model]] = {
     "random-576": contestants.random_576,
     "random-576-even": contestants.random_even,
 }
-_CROWDED = "random-576"
-"""The model whose load is varied; the others are compared one dialogue at a time."""
 
 
 def say(text: str) -> None:
@@ -46,25 +44,8 @@ def say(text: str) -> None:
 
 def measure_model(name: str, folder: Path, effort: Effort) -> list[Result]:
     """All cells of one model."""
-    model = MODELS[name](folder)
-    started = time.monotonic()
-    with running(model.contestants) as urls:
-        say(f"{name}: {len(urls)} servers after {time.monotonic() - started:.0f} s")
-        stage = Stage(model, urls, folder, say)
-        matrix.warm_up(stage)
-        return list(_cells(stage, effort))
-
-
-def _cells(stage: Stage, effort: Effort) -> Iterator[Result]:
-    results = list(matrix.turn_by_turn(stage, effort))
-    yield from results
-    if stage.model.name == "random-576-even":
-        return
-    yield from matrix.memory(stage, effort)
-    if stage.model.name == _CROWDED:
-        yield from matrix.crowds(stage, effort)
-        yield from matrix.arrivals(stage, effort, matrix.sessions_per_s(results))
-        yield from matrix.pressure(stage, effort)
+    say(name)
+    return list(matrix.everything(Stage(MODELS[name](folder), folder, say), effort))
 
 
 def as_record(result: Result) -> Record:
@@ -138,4 +119,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    # An exception, unlike the default, lets the servers be stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -26,6 +26,7 @@ MAIN = "metacompress 90%"
 REDUCTIONS = {0.3: "70%", 0.2: "80%", 0.1: "90%", 0.05: "95%"}
 TIERS = " + tiers"
 _BF16 = 2
+_TIER_GIB = 0.6
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class _Builder:
 
     def with_tiers(self, other: Contestant) -> Contestant:
         """The same with sessions' KV kept in host memory, enough of it for every session."""
-        tier = ("--session-kv-gib", "4", "--session-kv-share", "1")
+        tier = ("--session-kv-gib", str(_TIER_GIB), "--session-kv-share", "1")
         return Contestant(
             other.name + TIERS,
             other.image_tokens,

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,9 @@ def noise(folder: Path, name: str, count: int, turns: int) -> tuple[Dialogue, ..
     return tuple(found)
 
 
-def size_of(index: int) -> str:
-    """The size of dialogue `index` of `noise`, as a label."""
-    width, height = SIZES[index % len(SIZES)]
-    return f"{width}x{height}"
+def with_text(dialogue: Dialogue, words: int) -> Dialogue:
+    """The same picture, with a first question of so many words and a short second one."""
+    return replace(dialogue, questions=(Question("left " * words, "."), Question("right", ".")))
 
 
 def _coarse_noise(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:

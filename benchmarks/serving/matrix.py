@@ -1,5 +1,7 @@
 """The cells of the matrix, each in blocks that go round the contestants and back (ABBA)."""
 
+import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,10 +9,15 @@ from typing import Any
 
 from benchmarks.serving.client import hold, probe
 from benchmarks.serving.contestants import BLOCK_TOKENS, FULL, MAIN, TIERS, Contestant, Model
+from benchmarks.serving.dialogues import with_text
+from benchmarks.serving.servers import running
 from benchmarks.serving.summary import compared, describe
 from benchmarks.serving.turns import Load, Outcome
 
 Say = Callable[[str], None]
+
+TEXTS = (24, 96)
+"""Words of a session beside its picture: about one turn, about three."""
 
 
 @dataclass(frozen=True)
@@ -45,29 +52,44 @@ class Result:
 
 @dataclass
 class Stage:
-    """Running servers of one model.
+    """A model and those of its servers that run.
 
-    urls: by contestant.
     folder: for pictures.
     """
 
     model: Model
-    urls: Mapping[str, str]
     folder: Path
     say: Say
+    _urls: dict[str, str] = field(default_factory=dict, init=False)
     _cells: int = field(default=0, init=False)
 
+    @contextlib.contextmanager
+    def servers(self, names: Sequence[str]) -> Iterator[None]:
+        """More servers while the context lasts, warm: each has answered what is not counted."""
+        started = time.monotonic()
+        with running([one for one in self.model.contestants if one.name in names]) as urls:
+            self._urls |= urls
+            for name in urls:
+                (one,) = self.contestants((name,))
+                hold(self.load(one, f"warm-{name}", 2, 2))
+            self.say(f"{', '.join(urls)}: ready after {time.monotonic() - started:.0f} s")
+            yield
+        for name in urls:
+            del self._urls[name]
+
     def contestants(self, names: Sequence[str] | None = None) -> list[Contestant]:
-        """Those named, or all without tiers."""
-        if names is None:
-            return [one for one in self.model.contestants if not one.name.endswith(TIERS)]
-        return [one for one in self.model.contestants if one.name in names]
+        """Those named, or all, of those whose servers run."""
+        return [
+            one
+            for one in self.model.contestants
+            if one.name in self._urls and (names is None or one.name in names)
+        ]
 
     def load(self, contestant: Contestant, name: str, count: int, turns: int, **more: Any) -> Load:
         """A load on one contestant, with dialogues that this stage has seen under no other name."""
         answers = replace(self.model.answers, image_tokens=contestant.image_tokens)
         dialogues = self.model.make(self.folder, name, count, turns)
-        return Load(self.urls[contestant.name], "bench", dialogues, answers, **more)
+        return Load(self._urls[contestant.name], "bench", dialogues, answers, **more)
 
     def interleaved(
         self, contestants: Sequence[Contestant], blocks: int, count: int, turns: int, **more: Any
@@ -110,10 +132,21 @@ class Stage:
         return Result({**about, **cell}, metrics, contestant)
 
 
-def warm_up(stage: Stage) -> None:
-    """Every server answers two dialogues that are not counted."""
-    for one in stage.model.contestants:
-        hold(stage.load(one, f"warm-{one.name}", 2, 2))
+def everything(stage: Stage, effort: Effort) -> Iterator[Result]:
+    """All cells of a model. No more servers run at a time than a cell needs: memory is short."""
+    names = [one.name for one in stage.model.contestants]
+    tiers = [name for name in names if name.endswith(TIERS)]
+    others = [name for name in names if name not in (FULL, MAIN, *tiers)]
+    with stage.servers((FULL, MAIN)):
+        with stage.servers(others):
+            alone = list(turn_by_turn(stage, effort))
+            yield from alone
+            yield from memory(stage)
+        if tiers:
+            yield from crowds(stage, effort)
+            yield from arrivals(stage, effort, sessions_per_s(alone))
+            with stage.servers(tiers):
+                yield from pressure(stage, effort)
 
 
 def turn_by_turn(stage: Stage, effort: Effort) -> Iterator[Result]:
@@ -124,13 +157,12 @@ def turn_by_turn(stage: Stage, effort: Effort) -> Iterator[Result]:
     yield from stage.results(cell, contestants, outcomes)
 
 
-def memory(stage: Stage, effort: Effort) -> Iterator[Result]:
+def memory(stage: Stage) -> Iterator[Result]:
     """KV of one picture, and how many sessions fit into the same memory."""
     for one in stage.contestants():
         held = probe("footprint", _brief(stage.load(one, "footprint", 1, 1)))
         ideal = one.image_tokens / stage.model.num_visual_tokens
-        most = held["capacity_tokens"] // (one.image_tokens + BLOCK_TOKENS)
-        fits = probe("fit", _brief(stage.load(one, "fit", most + 2, 2)))
+        fits = {words: _fit(stage, one, held["capacity_tokens"], words) for words in TEXTS}
         bytes_per_token = stage.model.kv_bytes_per_token
         metrics = {
             "visual_kv_bytes": round(held["held_tokens"] * bytes_per_token),
@@ -138,11 +170,19 @@ def memory(stage: Stage, effort: Effort) -> Iterator[Result]:
             "ideal": round(ideal, 5),
             "over_ideal": round(held["held_tokens"] / one.image_tokens, 4),
             "kv_memory_bytes": held["capacity_tokens"] * bytes_per_token,
-            "sessions_that_fit": fits["fitting"],
-            "sessions_opened": fits["opened"],
+            "sessions_that_fit": {f"{words} words": count for words, count in fits.items()},
         }
         stage.say(f"{stage.model.name} memory {one.name}: {metrics}")
-        yield stage.result({"part": "memory", "turns": 1}, one, metrics)
+        yield stage.result({"part": "memory"}, one, metrics)
+
+
+def _fit(stage: Stage, one: Contestant, capacity_tokens: int, words: int) -> int:
+    """How many sessions of a picture and so many words find their picture again."""
+    whole_blocks = (one.image_tokens + words) // BLOCK_TOKENS * BLOCK_TOKENS
+    count = capacity_tokens // whole_blocks + 2
+    load = _brief(stage.load(one, f"fit-{words}", count, 2))
+    dialogues = tuple(with_text(dialogue, words) for dialogue in load.dialogues)
+    return int(probe("fit", replace(load, dialogues=dialogues))["fitting"])
 
 
 def _brief(load: Load) -> Load:

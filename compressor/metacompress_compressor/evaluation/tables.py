@@ -14,16 +14,16 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .markdown import TABLES
 
-_MARKED = re.compile(
-    r"(?P<start><!-- table: (?P<name>\S+) (?P<file>\S+) -->\n).*?(?P<end><!-- end of table -->)",
-    re.DOTALL,
+_MARKED = (
+    r"(?P<start><!-- {mark}: (?P<name>\S+) (?P<file>\S+) -->\n).*?(?P<end><!-- end of {mark} -->)"
 )
+_MADE = {name: make for name, (_, make) in TABLES.items()}
 
 
 class TableError(ValueError):
@@ -41,25 +41,32 @@ def read_records(file: Path) -> list[dict[str, Any]]:
     return records
 
 
-def filled(text: str, folder: Path) -> str:
+def filled(
+    text: str,
+    folder: Path,
+    tables: Mapping[str, Callable[[list[dict[str, Any]]], str]] = _MADE,
+    mark: str = "table",
+) -> str:
     """A page's text with every table that it asks for.
 
     Args:
         text: of the page.
         folder: that its files are relative to.
+        tables: what makes each, by the name that a page asks for it.
+        mark: the word of the marks.
 
     Raises:
         TableError: an unknown table, or results that cannot be read.
     """
 
-    def table(mark: re.Match[str]) -> str:
-        name = mark["name"]
-        if name not in TABLES:
-            raise TableError(f"there is no table {name!r}, only {', '.join(TABLES)}")
-        _, make = TABLES[name]
-        return f"{mark['start']}\n{make(read_records(folder / mark['file']))}\n\n{mark['end']}"
+    def table(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name not in tables:
+            raise TableError(f"there is no table {name!r}, only {', '.join(tables)}")
+        made = tables[name](read_records(folder / found["file"]))
+        return f"{found['start']}\n{made}\n\n{found['end']}"
 
-    return _MARKED.sub(table, text)
+    return re.sub(_MARKED.format(mark=mark), table, text, flags=re.DOTALL)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 BUDGET_S = 460.0
 PAGE_S = 30.0
 
@@ -48,7 +48,7 @@ def steps() -> list[Step]:
 
 def benchmark(seconds: float) -> Step:
     """The benchmark stops itself a little before it would be stopped."""
-    command = [sys.executable, "benchmarks/kernels.py", "--budget", str(int(seconds - 30))]
+    command = [sys.executable, "-m", "benchmarks.kernels", "--budget", str(int(seconds - 30))]
     return Step("benchmark", command, seconds, False)
 
 
@@ -76,7 +76,7 @@ def check(budget_s: float, runner: Runner = run) -> dict[str, str]:
         outcomes["benchmark"] = f"not run: {left:.0f} s left"
     else:
         outcomes["benchmark"] = runner(benchmark(left).command, left)
-        page = [sys.executable, "benchmarks/kernels_page.py", "--measured"]
+        page = [sys.executable, "-m", "benchmarks.kernels_page", "--measured"]
         outcomes["table"] = runner(page, PAGE_S)
     return outcomes
 

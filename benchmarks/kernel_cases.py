@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, layer_norm, scaled_dot_product_attention
 
+from metacompress_compressor.window_tensors import packed_windows
 from metacompress_compressor.windows import Grid, compressed_grid, window_ranges
-from metacompress_kernels import compress_tokens, project_tokens
+from metacompress_kernels import compress_tokens, compress_tokens_ragged, project_tokens
 from metacompress_kernels.reference import pooling_matrix
 
 KEY_DIM = 128
@@ -53,6 +54,7 @@ class Case:
     competing: bool
     x: Tensor
     weight: Tensor
+    column_sum: Tensor
     offset: Tensor
     beta: Tensor
     direction: Tensor
@@ -92,11 +94,13 @@ def make_case(
     x = torch.empty(batch, n, d, dtype=dtype, device=device)
     for picture in x:  # one at a time: a whole large batch in fp32 would need twice the memory
         picture.copy_(normal(n, d))
+    weight = (normal(d, 2 * KEY_DIM) / math.sqrt(d)).to(dtype)
     return Case(
         shape,
         competing,
         x,
-        (normal(d, 2 * KEY_DIM) / math.sqrt(d)).to(dtype),
+        weight,
+        weight.sum(dim=0, dtype=torch.float32),
         normal(n, 2 * KEY_DIM).to(dtype),
         torch.full((KEY_DIM,), 2.0, dtype=dtype, device=device),
         (normal(KEY_DIM) / math.sqrt(KEY_DIM)).to(dtype),
@@ -107,8 +111,7 @@ def make_case(
 
 def ours(case: Case) -> Tensor:
     """The public operations, as the mapping calls them."""
-    projected = project_tokens(case.x, case.weight, case.offset)
-    queries, keys = projected[..., :KEY_DIM], projected[..., KEY_DIM:]
+    queries, keys, token_bias = _our_projections(case)
     return compress_tokens(
         case.x,
         queries,
@@ -116,9 +119,37 @@ def ours(case: Case) -> Tensor:
         case.beta,
         windows=case.windows,
         grid_cols=case.shape.grid.cols,
-        token_bias=keys.float() @ case.direction.float() if case.competing else None,
+        token_bias=token_bias,
         competing=case.competing,
     )
+
+
+def packed(case: Case) -> Tensor:
+    """The same by the operation for pictures with budgets of their own, here all the same."""
+    queries, keys, token_bias = _our_projections(case)
+    grid, pictures = case.shape.grid, case.x.shape[0]
+    windows = packed_windows(grid, (case.shape.compressed,) * pictures, "2d", case.x.device)
+    compressed = compress_tokens_ragged(
+        case.x.flatten(0, 1),
+        queries.flatten(0, 1),
+        keys.flatten(0, 1),
+        case.beta,
+        windows.cu_tokens,
+        windows.cu_outputs,
+        grid.num_tokens,
+        windows.max_outputs,
+        windows=windows.ranges,
+        grid_cols=windows.grid_cols,
+        token_bias=None if token_bias is None else token_bias.flatten(),
+        competing=case.competing,
+    )
+    return compressed.unflatten(0, (pictures, -1))
+
+
+def _our_projections(case: Case) -> tuple[Tensor, Tensor, Tensor | None]:
+    projected = project_tokens(case.x, case.weight, case.offset, column_sum=case.column_sum)
+    queries, keys = torch.split(projected, KEY_DIM, dim=-1)
+    return queries, keys, keys.float() @ case.direction.float() if case.competing else None
 
 
 def eager(case: Case) -> Tensor:
@@ -152,7 +183,8 @@ def _eager_projections(case: Case) -> tuple[Tensor, Tensor, Tensor]:
 
 def methods(device: torch.device, competing: bool) -> dict[str, Method]:
     """What is timed on a device; our own comes first."""
-    found: dict[str, Method] = {"metacompress": ours, "eager": eager}
+    found: dict[str, Method] = {"metacompress": ours, "metacompress packed": packed}
+    found["eager"] = eager
     if device.type == "cuda":
         torch.compiler.reset()  # or dynamo would give up after a few shapes and run eagerly
         found["compiled"] = torch.compile(eager, dynamic=False)

@@ -1,33 +1,39 @@
 """Times the mapping's operation against plain PyTorch: correctness first, then a table, then JSON.
 
-    python benchmarks/kernels.py                              # all shapes on the GPU
-    python benchmarks/kernels.py --device cpu                 # the reference, a small picture
-    python benchmarks/kernels.py --device cpu --shape smoke   # seconds: does the script itself work
+    python -m benchmarks.kernels                              # all shapes on the GPU
+    python -m benchmarks.kernels --device cpu                 # the reference, a small picture
+    python -m benchmarks.kernels --device cpu --shape smoke   # seconds: does the script itself work
 
 Nothing is timed while the operation is wrong: it is compared with fp64 at every shape, batch and
 form first, and the script ends with status 1 there. A rival that is wrong is not timed either.
-GB/s counts the bytes that cannot be avoided: X read twice, the result written once. "of copy" is
-that rate over the rate of a large device copy in the same run. Lines of a run on a GPU go to
-benchmarks/results/, from where `benchmarks/kernels_page.py` writes the table of docs/kernels.md.
+The rate counts the bytes that cannot be avoided: X read twice, the result written once.
+`share_of_copy` is that rate over the rate of a large device copy in the same run. Records of a run
+on a GPU go to benchmarks/results/, from where `benchmarks/kernels_page.py` writes the table of
+docs/kernels.md.
 
-One JSON object for each line: shape, tokens, kept, hidden, key_dim, batch, form (row_softmax or
-competing), method, launch (python or graph), work (forward or forward+backward), relative_error,
-then either p20, p50, p80 (seconds), gb_per_s, of_copy, tflop_per_s, or `refused` with the reason;
-copy_gb_per_s; and device, dtype, torch, triton, cuda, python, commit, date.
+Records have the shape of `benchmarks/records.py`, benchmark "kernels". Cell: shape, tokens, kept,
+hidden, key_dim, batch, form (row_softmax or competing), method, launch (python or graph), work
+(forward or forward+backward), dtype, and `refused` with the reason where nothing was timed.
+Metrics: time_s (p20, p50, p80; null where refused), bytes_per_s, share_of_copy, flop_per_s,
+relative_error, copy_bytes_per_s. The method "vision tower" is LLaVA-1.5's, for the aim of staying
+under 1 % of it.
 """
 
 import argparse
-import json
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
-from kernel_cases import (
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.kernel_cases import (
     KEY_DIM,
     SHAPES,
     SMOKE,
@@ -39,20 +45,18 @@ from kernel_cases import (
     make_case,
     methods,
     ours,
+    packed,
     relative_error,
 )
-from kernel_timing import NotCapturable, Timer, captured, copy_rate
-from rich.console import Console
-from rich.table import Table
-from torch import Tensor
-
-from metacompress_compressor.evaluation.provenance import commit, hardware, versions
+from benchmarks.kernel_timing import NotCapturable, Timer, captured, copy_rate
+from benchmarks.records import RESULTS, Record, append, provenance, write
 
 LARGEST_ERROR = {torch.bfloat16: 5e-3, torch.float32: 1e-5}
 LARGEST_ERROR_OF_RIVALS = {torch.bfloat16: 2e-2, torch.float32: 1e-4}
-RESULTS = Path(__file__).parent / "results"
 
-Record = dict[str, object]
+Cell = dict[str, Any]
+Found = tuple[Cell, dict[str, Any]]
+"""What was set, and what came out."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def gate(shapes: list[Shape], dtype: torch.dtype, device: torch.device) -> None:
         for batch in shape.batches:
             for competing in (False, True):
                 case = make_case(shape, batch, competing, dtype, device)
-                error = error_of(ours, case, exact(_ends(case)))
+                want = exact(_ends(case))
+                error = max(error_of(method, case, want) for method in (ours, packed))
                 if not error < LARGEST_ERROR[dtype]:
                     sys.exit(
                         f"wrong, so nothing is timed: {shape.name}, batch {batch}, "
@@ -95,44 +100,44 @@ def _ends(case: Case) -> Case:
     return case.part([0, -1])
 
 
-def measure(shape: Shape, batch: int, run: Run) -> Iterator[Record]:
-    """One record for each form, method and way of launching."""
+def measure(shape: Shape, batch: int, run: Run) -> Iterator[Found]:
+    """What each form, method and way of launching gave."""
     for competing in (False, True):
         if run.out_of_time:
-            yield {**_record(shape, batch, competing, "all"), "refused": "out of time"}
+            yield _refused(_cell(shape, batch, competing, "all"), "out of time")
             continue
         case = make_case(shape, batch, competing, run.dtype, run.device)
         want, want_pooled = exact(_ends(case)), exact_pooling(_ends(case))
         for name, method in methods(run.device, competing).items():
-            record = _record(shape, batch, competing, name)
+            cell = _cell(shape, batch, competing, name)
             truth = want_pooled if name == "average pooling" else want
-            yield from _time_method(method, case, truth, record, run)
+            yield from _time_method(method, case, truth, cell, run)
 
 
 def _time_method(
-    method: Method, case: Case, truth: Tensor, record: Record, run: Run
-) -> Iterator[Record]:
+    method: Method, case: Case, truth: Tensor, cell: Cell, run: Run
+) -> Iterator[Found]:
     try:
         if run.out_of_time:
-            yield {**record, "refused": "out of time"}
+            yield _refused(cell, "out of time")
             return
         error = error_of(method, case, truth)
-        record = {**record, "relative_error": error}
         if not error < LARGEST_ERROR_OF_RIVALS[run.dtype]:
-            yield {**record, "refused": "wrong result"}
+            yield _refused(cell, "wrong result")
             return
-        yield _timed(lambda: method(case), case, record, run)
+        yield cell, {**_timed(lambda: method(case), case, run), "relative_error": error}
         if run.device.type == "cuda" and case.x.shape[0] == 1:
-            record = {**record, "launch": "graph"}
-            yield _timed(captured(lambda: method(case)), case, record, run)
+            cell = {**cell, "launch": "graph"}
+            metrics = _timed(captured(lambda: method(case)), case, run)
+            yield cell, {**metrics, "relative_error": error}
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
-        yield {**record, "refused": "out of memory"}
+        yield _refused(cell, "out of memory")
     except NotCapturable as error:
-        yield {**record, "refused": str(error)}
+        yield _refused(cell, str(error))
 
 
-def measure_training(shape: Shape, batch: int, run: Run) -> Iterator[Record]:
+def measure_training(shape: Shape, batch: int, run: Run) -> Iterator[Found]:
     """Forward and backward with gradients of the mapping's parameters, as in training."""
     if run.out_of_time:
         return
@@ -146,15 +151,12 @@ def measure_training(shape: Shape, batch: int, run: Run) -> Iterator[Record]:
 
     for name in ("metacompress", "eager"):
         method = methods(run.device, False)[name]
-        record = {**_record(shape, batch, False, name), "work": "forward+backward"}
-        yield _timed(lambda method=method: step(method), case, record, run)
+        cell = {**_cell(shape, batch, False, name), "work": "forward+backward"}
+        yield cell, _timed(functools.partial(step, method), case, run)
 
 
-def measure_tower(run: Run) -> Iterator[Record]:
+def measure_tower(run: Run) -> Iterator[Found]:
     """LLaVA-1.5's vision tower with random weights, one picture."""
-    # Python looks for modules beside a script first, where transformers, which knows a package
-    # called `kernels`, would find this file.
-    sys.path[:] = [path for path in sys.path if Path(path).resolve() != Path(__file__).parent]
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
     config = CLIPVisionConfig(
@@ -167,16 +169,16 @@ def measure_tower(run: Run) -> Iterator[Record]:
     )
     tower = CLIPVisionModel(config).to(run.device, run.dtype).eval()
     pixels = torch.randn(1, 3, 336, 336, device=run.device, dtype=run.dtype)
-    record = {"shape": "llava-1.5", "batch": 1, "method": "vision tower", "work": "forward"}
-    yield {**record, "launch": "python", **run.timer(lambda: tower(pixels))}
-    record["launch"] = "graph"
+    cell = {"shape": "llava-1.5", "batch": 1, "method": "vision tower", "work": "forward"}
+    yield {**cell, "launch": "python"}, {"time_s": run.timer(lambda: tower(pixels))}
+    cell["launch"] = "graph"
     try:
-        yield {**record, **run.timer(captured(lambda: tower(pixels)))}
+        yield cell, {"time_s": run.timer(captured(lambda: tower(pixels)))}
     except NotCapturable as error:
-        yield {**record, "refused": str(error)}
+        yield _refused(cell, str(error))
 
 
-def _record(shape: Shape, batch: int, competing: bool, method: str) -> Record:
+def _cell(shape: Shape, batch: int, competing: bool, method: str) -> Cell:
     return {
         "shape": shape.name,
         "tokens": shape.grid.num_tokens,
@@ -191,37 +193,23 @@ def _record(shape: Shape, batch: int, competing: bool, method: str) -> Record:
     }
 
 
-def _timed(call: Callable[[], object], case: Case, record: Record, run: Run) -> Record:
+def _refused(cell: Cell, reason: str) -> Found:
+    return {**cell, "refused": reason}, {"time_s": None}
+
+
+def _timed(call: Callable[[], object], case: Case, run: Run) -> dict[str, Any]:
     seconds = run.timer(call)
     rate = case.needed_bytes / seconds["p50"]
     return {
-        **record,
-        **seconds,
-        "gb_per_s": rate / 1e9,
-        "of_copy": rate / run.bytes_per_second,
-        "tflop_per_s": case.needed_operations / seconds["p50"] / 1e12,
+        "time_s": seconds,
+        "bytes_per_s": rate,
+        "share_of_copy": rate / run.bytes_per_second,
+        "flop_per_s": case.needed_operations / seconds["p50"],
     }
 
 
 def _form(competing: bool) -> str:
     return "competing" if competing else "row_softmax"
-
-
-def origin(device: torch.device, dtype: torch.dtype) -> Record:
-    """Hardware, versions and commit, as every line carries them."""
-    try:
-        triton = version("triton")
-    except PackageNotFoundError:
-        triton = "none"
-    return {
-        **hardware(device),
-        **versions(),
-        "dtype": str(dtype).removeprefix("torch."),
-        "triton": triton,
-        "cuda": torch.version.cuda,
-        "commit": commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 def show(records: list[Record], title: str) -> None:
@@ -230,27 +218,24 @@ def show(records: list[Record], title: str) -> None:
     for column in columns:
         table.add_column(column, no_wrap=True)
     for record in records:
-        timed = "gb_per_s" in record
+        cell, metrics = record.cell, record.metrics
+        rated = "bytes_per_s" in metrics
         table.add_row(
-            str(record["shape"]),
-            f"{record['tokens']} -> {record['kept']}" if "tokens" in record else "",
-            str(record["batch"]),
-            str(record.get("form", "")),
-            f"{record['method']} ({record['work']})",
-            str(record["launch"]),
-            f"{_number(record['p50']) * 1e6:,.1f}" if "p50" in record else str(record["refused"]),
-            f"{_number(record['gb_per_s']):.0f}" if timed else "",
-            f"{_number(record['of_copy']):.0%}" if timed else "",
+            cell["shape"],
+            f"{cell['tokens']} -> {cell['kept']}" if "tokens" in cell else "",
+            str(cell["batch"]),
+            cell.get("form", ""),
+            f"{cell['method']} ({cell['work']})",
+            cell["launch"],
+            cell.get("refused") or f"{metrics['time_s']['p50'] * 1e6:,.1f}",
+            f"{metrics['bytes_per_s'] / 1e9:.0f}" if rated else "",
+            f"{metrics['share_of_copy']:.0%}" if rated else "",
         )
     Console(stderr=True, width=140).print(table)
 
 
-def _number(value: object) -> float:
-    return float(str(value))
-
-
-def measurements(shapes: list[Shape], run: Run) -> Iterator[Record]:
-    """All records of a run, the most wanted first, since time may run out."""
+def measurements(shapes: list[Shape], run: Run) -> Iterator[Found]:
+    """All that a run gives, the most wanted first, since time may run out."""
     for shape in shapes:
         for batch in shape.batches:
             yield from measure(shape, batch, run)
@@ -273,14 +258,15 @@ def main(arguments: list[str] | None = None) -> None:
     gate(shapes, dtype, device)
     timer = Timer(device, args.seconds)
     run = Run(device, dtype, timer, copy_rate(timer, device), stop)
-    rest = {"copy_gb_per_s": run.bytes_per_second / 1e9, **origin(device, dtype)}
+    origin, keep = provenance(device), _keeper(args, device)
+    always = {"copy_bytes_per_s": run.bytes_per_second}
     records = []
-    with _output(args, device).open("w", encoding="utf-8") as file:
-        for record in measurements(shapes, run):  # written as they come, in case of a kill
-            records.append(record)
-            print(json.dumps({**record, **rest}), file=file, flush=True)
-    show(records, f"{rest['device']}, {rest['dtype']}, commit {rest['commit']}")
-    if all("refused" in record for record in records):
+    for cell, metrics in measurements(shapes, run):  # kept as they come, in case of a kill
+        cell = {**cell, "dtype": str(dtype).removeprefix("torch.")}
+        records.append(Record("kernels", cell, {**metrics, **always}, origin))
+        keep(records[-1])
+    show(records, f"{device}, {dtype}, commit {origin['commit']}")
+    if all("refused" in record.cell for record in records):
         sys.exit("nothing could be timed")
 
 
@@ -289,15 +275,17 @@ def _names(args: argparse.Namespace) -> list[str]:
     return args.shape or everything
 
 
-def _output(args: argparse.Namespace, device: torch.device) -> Path:
-    """Where the lines go: a file named by the GPU, or standard output on a CPU."""
-    if args.output is not None:
-        return Path(args.output)
-    if device.type != "cuda":
-        return Path("/dev/stdout")
-    RESULTS.mkdir(exist_ok=True)
-    name = torch.cuda.get_device_name(device).lower().replace(" ", "-")
-    return RESULTS / f"kernels-{name}.jsonl"
+def _keeper(args: argparse.Namespace, device: torch.device) -> Callable[[Record], None]:
+    """Where records go: a file named by the GPU, or standard output on a CPU."""
+    if args.output is None and device.type != "cuda":
+        return lambda record: print(record.line(), flush=True)
+    path = Path(args.output) if args.output else RESULTS / f"kernels-{_gpu_name(device)}.jsonl"
+    write(path, [])
+    return functools.partial(append, path)
+
+
+def _gpu_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device).lower().replace(" ", "-")
 
 
 def _parser() -> argparse.ArgumentParser:

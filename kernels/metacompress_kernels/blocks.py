@@ -23,7 +23,8 @@ FP32_OPERATIONS_PER_S = 67e12
 _STEP_S = {"project": 0.2e-6, "compress": 0.4e-6}
 """Waiting of a program in each step over channels or tokens, for memory and for its own results.
 An estimate; it only matters where programs are few."""
-_LAUNCH_S = 2e-6
+LAUNCH_S = 2e-6
+"""Of starting and ending a launch behind another one."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,21 @@ class Load:
         bytes_each: read by one, mostly from the L2 cache.
         operations_each: of one.
         steps: of one, one after another.
+        warps: of one; a multiprocessor holds programs of 8 warps together at a time, for such
+            blocks fill its registers (docs/kernels.md has what the compiler gives).
     """
 
     programs: int
     bytes_each: float
     operations_each: float
     steps: int
+    warps: int
 
     def seconds(self, kind: str, operations_per_s: float = TENSOR_OPERATIONS_PER_S) -> float:
-        """Waiting of one program, and the longest of: all reads, the fullest multiprocessor's own
-        reads, its operations."""
+        """Waiting of the programs that follow each other on the fullest multiprocessor, and the
+        longest of: all reads, that multiprocessor's own reads, its operations."""
         fullest = cdiv(self.programs, MULTIPROCESSORS)
-        return self.steps * _STEP_S[kind] + max(
+        return cdiv(fullest, 8 // self.warps) * self.steps * _STEP_S[kind] + max(
             self.programs * self.bytes_each / CACHE_BYTES_PER_S,
             fullest * self.bytes_each / PORT_BYTES_PER_S,
             fullest * self.operations_each * MULTIPROCESSORS / operations_per_s,
@@ -72,6 +76,7 @@ class CompressBlocks:
             n * width * itemsize,
             2 * self.outputs * n * width,
             cdiv(n, self.tokens),
+            self.warps,
         )
 
 
@@ -119,13 +124,14 @@ class ProjectBlocks:
             (self.tokens + self.columns) * each * itemsize,
             2 * self.tokens * self.columns * each,
             each // self.channels,
+            self.warps,
         )
 
     def joining_s(self, rows: int, width: int) -> float:
         """Writing the sums of split channels in fp32, and a second launch that reads them."""
         if self.splits == 1:
             return 0.0
-        return 2 * self.splits * rows * width * 4 / CACHE_BYTES_PER_S + _LAUNCH_S
+        return 2 * self.splits * rows * width * 4 / CACHE_BYTES_PER_S + LAUNCH_S
 
 
 def compress_blocks(
@@ -150,12 +156,15 @@ def _compress_candidates(
         outputs = power_of_two(num_outputs, 16, 32)
         widths = _widths(hidden, 64)
         return [CompressBlocks(outputs, 16, width, key_channels, 4, 2) for width in widths]
-    widths, stages = (_widths(hidden, 256), 3) if key_channels <= 128 else (_widths(hidden, 128), 2)
     outputs = power_of_two(num_outputs, 16, 64)
-    found = [CompressBlocks(outputs, 32, width, key_channels, 4, stages) for width in widths]
-    if num_outputs <= 64 or key_channels > 128:
+    if key_channels > 128:
+        widths = _widths(hidden, 128)
+        return [CompressBlocks(outputs, 32, width, key_channels, 4, 2) for width in widths]
+    widths = _widths(hidden, 256)
+    found = [CompressBlocks(outputs, 64, width, key_channels, 4, 2) for width in widths]
+    if num_outputs <= 64:
         return found
-    large = [CompressBlocks(128, 32, width, key_channels, 8, 3) for width in widths if width > 64]
+    large = [CompressBlocks(128, 64, width, key_channels, 8, 2) for width in widths if width > 64]
     return large + found
 
 

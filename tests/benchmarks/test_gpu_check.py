@@ -5,6 +5,8 @@ import sys
 import pytest
 import torch
 
+from benchmarks import gpu_check
+
 
 class Runner:
     """Stands in for processes: each takes some time of a clock and ends as told."""
@@ -22,44 +24,43 @@ class Runner:
     @staticmethod
     def name(command):
         if "pytest" not in command:
-            return command[1]
+            return command[2]
         return "tests" if "tests/kernels" in command else "sanitizer"
 
 
-def check(script, monkeypatch, seconds=50.0, outcomes=None):
-    gpu_check = script("gpu_check")
+def check(monkeypatch, seconds=50.0, outcomes=None):
     runner = Runner(gpu_check, monkeypatch, seconds, outcomes or {})
     return gpu_check.check(460.0, runner), runner
 
 
-def test_everything_runs_in_order_within_the_budget(script, monkeypatch):
-    outcomes, runner = check(script, monkeypatch)
+def test_everything_runs_in_order_within_the_budget(monkeypatch):
+    outcomes, runner = check(monkeypatch)
     assert list(outcomes) == ["tests", "sanitizer", "benchmark", "table"]
     assert set(outcomes.values()) == {"passed"}
-    assert runner.limits["benchmarks/kernels.py"] == 460 - 100 - 30
+    assert runner.limits["benchmarks.kernels"] == 460 - 100 - 30
 
 
-def test_slow_steps_leave_the_budget_whole(script, monkeypatch):
-    outcomes, runner = check(script, monkeypatch, seconds=1e9)
+def test_slow_steps_leave_the_budget_whole(monkeypatch):
+    outcomes, runner = check(monkeypatch, seconds=1e9)
     assert runner.clock <= 460
     assert outcomes["benchmark"] == "passed"
 
 
-def test_nothing_is_timed_after_a_failed_test(script, monkeypatch):
+def test_nothing_is_timed_after_a_failed_test(monkeypatch):
     for ending in ("failed", "out of time"):
-        outcomes, runner = check(script, monkeypatch, outcomes={"tests": ending})
+        outcomes, runner = check(monkeypatch, outcomes={"tests": ending})
         assert outcomes["benchmark"].startswith("not run")
-        assert "benchmarks/kernels.py" not in runner.limits
+        assert "benchmarks.kernels" not in runner.limits
 
 
-def test_a_command_ends_as_it_ends(script):
-    run = script("gpu_check").run
+def test_a_command_ends_as_it_ends():
+    run = gpu_check.run
     assert run([sys.executable, "-c", ""], 60) == "passed"
     assert run([sys.executable, "-c", "raise SystemExit(3)"], 60) == "failed"
     assert run([sys.executable, "-c", "import time; time.sleep(60)"], 0.5) == "out of time"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_it_says_so(script):
+def test_without_a_gpu_it_says_so():
     with pytest.raises(SystemExit, match="needs an NVIDIA GPU"):
-        script("gpu_check").main([])
+        gpu_check.main([])

@@ -1,12 +1,16 @@
 """The kernel benchmark: its gate, its clock and its records, without a GPU."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-TIMINGS = {"p20", "p50", "p80", "gb_per_s", "of_copy", "tflop_per_s"}
+from benchmarks import kernel_cases as cases
+from benchmarks import kernel_timing as timing
+from benchmarks import kernels
+from benchmarks.records import read
+
+METRICS = {"time_s", "bytes_per_s", "share_of_copy", "flop_per_s", "copy_bytes_per_s"}
 
 
 def arguments(path, *more):
@@ -16,28 +20,27 @@ def arguments(path, *more):
     ]
 
 
-def records(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def test_a_run_on_the_cpu_leaves_a_record_of_everything(script, tmp_path):
-    script("kernels").main(arguments(tmp_path / "lines"))
-    found = records(tmp_path / "lines")
-    timed = {(r["method"], r["form"], r["batch"], r["work"]) for r in found}
+def test_a_run_on_the_cpu_leaves_a_record_of_everything(tmp_path):
+    kernels.main(arguments(tmp_path / "lines"))
+    found = read(tmp_path / "lines")
+    names = ("method", "form", "batch", "work")
+    timed = {tuple(record.cell[name] for name in names) for record in found}
     for batch in (1, 3):
-        for method in ("metacompress", "eager"):
+        for method in ("metacompress", "metacompress packed", "eager"):
             for form in ("row_softmax", "competing"):
                 assert (method, form, batch, "forward") in timed
         assert ("sdpa", "row_softmax", batch, "forward") in timed
         assert ("average pooling", "row_softmax", batch, "forward") in timed
     assert ("metacompress", "row_softmax", 3, "forward+backward") in timed
     for record in found:
-        assert record.keys() >= TIMINGS | {"device", "dtype", "torch", "triton", "commit", "date"}
-        assert record.get("relative_error", 0) < 1e-5
+        assert record.benchmark == "kernels"
+        assert record.cell["dtype"] == "float32"
+        assert record.metrics.keys() >= METRICS
+        assert record.metrics["time_s"].keys() == {"p20", "p50", "p80"}
+        assert record.metrics.get("relative_error", 0) < 1e-5
 
 
-def test_nothing_is_timed_while_the_operation_is_wrong(script, tmp_path, monkeypatch):
-    kernels = script("kernels")
+def test_nothing_is_timed_while_the_operation_is_wrong(tmp_path, monkeypatch):
     right = kernels.ours
     monkeypatch.setattr(kernels, "ours", lambda case: right(case) * 1.001)
     with pytest.raises(SystemExit, match="wrong, so nothing is timed: smoke, batch 1, row_softmax"):
@@ -45,45 +48,42 @@ def test_nothing_is_timed_while_the_operation_is_wrong(script, tmp_path, monkeyp
     assert not (tmp_path / "lines").exists()
 
 
-def test_a_wrong_rival_gets_no_figure(script, tmp_path, monkeypatch):
-    cases = script("kernel_cases")
+def test_a_wrong_rival_gets_no_figure(tmp_path, monkeypatch):
     right = cases.sdpa
     monkeypatch.setattr(cases, "sdpa", lambda case: right(case) + 1)
-    script("kernels").main(arguments(tmp_path / "lines"))
-    wrong = [record for record in records(tmp_path / "lines") if record["method"] == "sdpa"]
+    kernels.main(arguments(tmp_path / "lines"))
+    wrong = [r for r in read(tmp_path / "lines") if r.cell["method"] == "sdpa"]
     assert wrong
     for record in wrong:
-        assert record["refused"] == "wrong result"
-        assert not record.keys() & TIMINGS
+        assert record.cell["refused"] == "wrong result"
+        assert record.metrics.keys() == {"time_s", "copy_bytes_per_s"}
+        assert record.metrics["time_s"] is None
 
 
-def test_no_time_means_no_figures(script, tmp_path):
+def test_no_time_means_no_figures(tmp_path):
     with pytest.raises(SystemExit, match="nothing could be timed"):
-        script("kernels").main(arguments(tmp_path / "lines", "--budget", "0"))
-    found = records(tmp_path / "lines")
+        kernels.main(arguments(tmp_path / "lines", "--budget", "0"))
+    found = read(tmp_path / "lines")
     assert found
     for record in found:
-        assert record["refused"] == "out of time"
-        assert not record.keys() & TIMINGS
+        assert record.cell["refused"] == "out of time"
+        assert record.metrics["time_s"] is None
 
 
-def test_memory_that_runs_out_is_recorded(script, tmp_path, monkeypatch):
-    cases = script("kernel_cases")
+def test_memory_that_runs_out_is_recorded(tmp_path, monkeypatch):
 
     def too_large(case):
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(cases, "eager", too_large)
-    kernels = script("kernels")
     monkeypatch.setattr(kernels, "measure_training", lambda *_: ())
     kernels.main(arguments(tmp_path / "lines"))
-    refused = [r for r in records(tmp_path / "lines") if r["method"] == "eager"]
-    assert {record["refused"] for record in refused} == {"out of memory"}
+    refused = [r for r in read(tmp_path / "lines") if r.cell["method"] == "eager"]
+    assert {record.cell["refused"] for record in refused} == {"out of memory"}
 
 
-def test_the_gate_sees_half_precision(script):
+def test_the_gate_sees_half_precision():
     """In bf16, as on a GPU, nothing is so imprecise that the gate would refuse it."""
-    cases, kernels = script("kernel_cases"), script("kernels")
     shape = cases.Shape("llava-1.5", cases.Grid(24, 24), 512, (1,))
     for competing in (False, True):
         case = cases.make_case(shape, 1, competing, torch.bfloat16, torch.device("cpu"))
@@ -108,8 +108,7 @@ class FakeEvent:
         return (other.at - self.at) * 1e3
 
 
-def test_the_clock_of_a_gpu_counts_the_call_alone(script, monkeypatch):
-    timing = script("kernel_timing")
+def test_the_clock_of_a_gpu_counts_the_call_alone(monkeypatch):
     waited = []
     monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(1))
@@ -123,8 +122,7 @@ def test_the_clock_of_a_gpu_counts_the_call_alone(script, monkeypatch):
     assert len(waited) == 10
 
 
-def test_the_needed_bytes_and_operations(script):
-    cases = script("kernel_cases")
+def test_the_needed_bytes_and_operations():
     case = cases.make_case(cases.SMOKE, 3, False, torch.float32, torch.device("cpu"))
     n, m, d, c = 42, 4, 64, 128
     assert case.shape.compressed.num_tokens == m

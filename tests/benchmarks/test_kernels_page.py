@@ -1,57 +1,60 @@
 """The page of the kernels says what was measured, and nothing where nothing was."""
 
-import json
-
 import pytest
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
-BASE = {
-    "shape": "llava-1.5",
-    "form": "row_softmax",
-    "work": "forward",
-    "launch": "python",
-    "device": "NVIDIA H100",
-    "dtype": "bfloat16",
-    "torch": "2.13.0",
-    "triton": "3.7.1",
+from benchmarks import kernels_page as page
+from benchmarks.records import RESULTS, Record, write
+
+ORIGIN = {
+    "hardware": {"device": "NVIDIA H100"},
+    "versions": {"torch": "2.13.0", "triton": "3.7.1"},
     "commit": "abc",
-    "date": "2026-11-22T10:00:00+00:00",
-    "copy_gb_per_s": 3000.0,
+    "flags": [],
+    "command": "python -m benchmarks.kernels",
+    "when": "2026-11-22T10:00:00+00:00",
 }
 
 
-def record(method, batch, p50, **more):
-    timed = {"p20": p50, "p50": p50, "p80": p50, "gb_per_s": 1000.0, "of_copy": 0.5}
-    return {**BASE, "method": method, "batch": batch, **timed, **more}
+def record(method, batch, p50, **cell):
+    cell = {
+        "shape": "llava-1.5",
+        "form": "row_softmax",
+        "work": "forward",
+        "launch": "python",
+        "dtype": "bfloat16",
+        "method": method,
+        "batch": batch,
+        **cell,
+    }
+    time = None if p50 is None else {"p20": p50, "p50": p50, "p80": p50}
+    rates = {} if method == "vision tower" else {"bytes_per_s": 1e12, "share_of_copy": 0.5}
+    return Record("kernels", cell, {"time_s": time, **rates, "copy_bytes_per_s": 3e12}, ORIGIN)
 
 
-def test_without_results_the_page_says_so(script, tmp_path):
-    page = script("kernels_page")
+def test_without_results_the_page_says_so(tmp_path):
     assert page.measured(page.read_records(tmp_path)) == page.NOT_MEASURED
 
 
-def test_the_page_is_what_the_results_give(script):
-    page = script("kernels_page")
+def test_the_page_is_what_the_results_give():
     text = page.PAGE.read_text()
-    measured = page.measured(page.read_records(page.ROOT / "benchmarks/results"))
+    measured = page.measured(page.read_records(RESULTS))
     assert page.between(text, "measured", measured) == text
-    assert page.between(text, "floor", script("kernel_floor").table()) == text
+    for name, table in page.FLOORS.items():
+        assert page.between(text, name, table()) == text
 
 
-def test_results_become_rows_and_aims(script, tmp_path):
-    page = script("kernels_page")
-    tower = {k: v for k, v in record("vision tower", 1, 2e-3).items() if "copy" not in k}
-    del tower["gb_per_s"], tower["form"]
-    lines = [
-        {**tower, "copy_gb_per_s": 3000.0},
+def test_results_become_rows_and_aims(tmp_path):
+    found = [
+        record("vision tower", 1, 2e-3),
         record("metacompress", 1, 1e-5),
         record("metacompress", 16, 1e-4),
         record("eager", 16, 2e-4),
         record("compiled", 16, 0.9e-4),
-        {**BASE, "method": "sdpa", "batch": 64, "refused": "out of memory"},
+        record("sdpa", 64, None, refused="out of memory"),
     ]
-    (tmp_path / "kernels-h100.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    write(tmp_path / "kernels-h100.jsonl", found)
     text = page.measured(page.read_records(tmp_path))
     assert "| llava-1.5 | 16 | row_softmax | eager | python | forward | 200.0 (200.0 to" in text
     assert "| out of memory |  |  |" in text
@@ -61,6 +64,6 @@ def test_results_become_rows_and_aims(script, tmp_path):
     assert "launched by python: 0.50%" in text
 
 
-def test_a_page_without_markers_is_refused(script):
+def test_a_page_without_markers_is_refused():
     with pytest.raises(ValueError, match="unpack"):
-        script("kernels_page").between("no markers", "measured", "")
+        page.between("no markers", "measured", "")

@@ -42,10 +42,20 @@ def test_scores_are_computed_less_often_in_a_batch():
 
 def test_a_load_waits_for_whichever_is_longest():
     """One program beyond the multiprocessors doubles what the fullest has to do."""
-    one, two = (Load(count, 1e6, 1.0, 0) for count in (MULTIPROCESSORS, MULTIPROCESSORS + 1))
-    busy, busier = (Load(count, 1.0, 1e9, 0) for count in (MULTIPROCESSORS, MULTIPROCESSORS + 1))
+    one, two = (Load(count, 1e6, 1.0, 0, 8) for count in (MULTIPROCESSORS, MULTIPROCESSORS + 1))
+    busy, busier = (Load(count, 1, 1e9, 0, 8) for count in (MULTIPROCESSORS, MULTIPROCESSORS + 1))
     assert one.seconds("project") < two.seconds("project") < 1.1 * one.seconds("project")
     assert busier.seconds("project") == 2 * busy.seconds("project")
+
+
+def test_programs_that_follow_each_other_wait_one_after_another():
+    """A multiprocessor holds one program of eight warps at a time, or two of four."""
+
+    def waiting(each, warps):
+        return Load(each * MULTIPROCESSORS, 0.0, 0.0, 10, warps).seconds("project")
+
+    assert waiting(2, 8) == waiting(4, 4) == pytest.approx(2 * waiting(1, 8))
+    assert waiting(2, 4) == waiting(1, 4) == waiting(1, 8)
 
 
 @pytest.mark.parametrize("itemsize", [2, 4])

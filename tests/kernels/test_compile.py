@@ -48,7 +48,8 @@ def test_real_shapes_fit(batch, name, gpu):
         # Code for an A100 is the code for consumer GPUs of its time and the next.
         largest = CONSUMER_SHARED_MEMORY if gpu is A100 else gpu.largest_block
         assert usage.shared_memory <= largest, launch.name
-        assert gpu.resident(usage) >= 1, launch.name
+        # As many at a time as the choice of blocks counts on.
+        assert gpu.resident(usage) >= 8 // usage.warps, launch.name
         assert usage.spilling_in_loops == 0, launch.name
 
 

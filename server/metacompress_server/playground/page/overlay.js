@@ -4,8 +4,8 @@ import { largest } from "./look.js";
 
 // By share of the largest weight: red, green, blue, and how much of the picture is covered.
 const OVER_PICTURE = [
-  [0.0, 10, 12, 20, 0.7],
-  [0.1, 66, 26, 28, 0.62],
+  [0.0, 10, 12, 20, 0.64],
+  [0.1, 74, 30, 28, 0.58],
   [0.35, 236, 84, 18, 0.5],
   [0.7, 255, 158, 48, 0.26],
   [1.0, 255, 226, 170, 0.04],

@@ -23,12 +23,11 @@ export class TurnView {
 
 class AnswerView {
   constructor(number, side) {
-    this.number = number;
     this.full = side.full;
     this.text = element("p", { className: "text" });
     this.below = element("div");
     this.root = element("div", { className: side.full ? "answer full" : "answer" }, [
-      element("p", { className: "who", text: side.name }),
+      element("p", { className: "who", text: `Turn ${number} · ${side.name}` }),
       this.text,
       this.below,
     ]);
@@ -59,10 +58,7 @@ class AnswerView {
   }
 
   #facts(answer) {
-    const facts = [
-      element("span", { text: `turn ${this.number}` }),
-      element("span", { text: `first token ${seconds(answer.ttft)}` }),
-    ];
+    const facts = [element("span", { text: `first token ${seconds(answer.ttft)}` })];
     if (answer.reused !== undefined) {
       const text = answer.reused ? "picture reused" : "picture encoded";
       facts.push(element("span", { className: answer.reused ? "reused" : "", text }));

@@ -101,10 +101,9 @@ def _stat(panel: Panel) -> stat.Panel:
 
 def _lines(panel: Panel) -> timeseries.Panel:
     mode = options.StackingMode.NORMAL if panel.stacked else options.StackingMode.NONE
+    lines = timeseries.Panel() if panel.signed else timeseries.Panel().min(0)
     return (
-        timeseries.Panel()
-        .min(0)
-        .fill_opacity(30 if panel.stacked else 8)
+        lines.fill_opacity(30 if panel.stacked else 8)
         .stacking(common.StackingConfig().mode(mode))
         .legend(
             common.VizLegendOptions()

@@ -25,6 +25,7 @@ class Panel:
     kind: `stat` shows the last value large, `lines` all of them over time, `table` labels.
     width: in columns; a row has 24.
     stacked: whether lines add up.
+    signed: whether values below zero make sense.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Panel:
     kind: str = "lines"
     width: int = 8
     stacked: bool = False
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,12 @@ def quantile(q: float, metric: str, by: str = "", where: str = "") -> str:
     return f"histogram_quantile({q}, sum by ({groups}) (rate({metric}_bucket{{{labels}}}{RATE})))"
 
 
-def quantiles(metric: str, what: str = "", by: str = "") -> tuple[Query, ...]:
+def quantiles(metric: str, what: str = "", by: str = "", where: str = "") -> tuple[Query, ...]:
     """Median and 95th percentile."""
     label = f"{{{{{by}}}}} " if by else f"{what} " if what else ""
-    return tuple(Query(quantile(q, metric, by), f"{label}p{round(100 * q)}") for q in (0.5, 0.95))
+    return tuple(
+        Query(quantile(q, metric, by, where), f"{label}p{round(100 * q)}") for q in (0.5, 0.95)
+    )
 
 
 def mean(metric: str) -> str:
@@ -83,6 +87,8 @@ TOKENS = "metacompress_image_tokens_total"
 IMAGES = "metacompress_images_total"
 ORIGINAL, KEPT = 'stage="original"', 'stage="kept"'
 TURN_TTFT = "metacompress_turn_time_to_first_token_seconds"
+WITH_PICTURES = 'pictures!="none"'
+COMPARED = 'pictures=~"compressed|bypassed"'
 
 OVERVIEW = Row(
     "Overview",
@@ -127,8 +133,12 @@ OVERVIEW = Row(
             "Requests with pictures: a session's first turn, and later turns, which reuse them.",
             "s",
             (
-                Query(quantile(0.95, TURN_TTFT, where='turn="first"'), "first turn"),
-                Query(quantile(0.95, TURN_TTFT, where='turn="later"'), "later turns"),
+                Query(
+                    quantile(0.95, TURN_TTFT, where=f'turn="first", {WITH_PICTURES}'), "first turn"
+                ),
+                Query(
+                    quantile(0.95, TURN_TTFT, where=f'turn="later", {WITH_PICTURES}'), "later turns"
+                ),
             ),
             kind="stat",
             width=5,
@@ -365,7 +375,51 @@ LATENCY = Row(
             "Time to first token by turn",
             "Requests with pictures.",
             "s",
-            quantiles(TURN_TTFT, by="turn"),
+            quantiles(TURN_TTFT, by="turn", where=WITH_PICTURES),
+        ),
+        Panel(
+            "Time to first token: compressed and bypassed",
+            "Median. Only where --bypass-share is on: a drawn share of the dialogues keeps all its "
+            "visual tokens, so the two are a fair comparison.",
+            "s",
+            (
+                Query(
+                    quantile(0.5, TURN_TTFT, by="turn, pictures", where=COMPARED),
+                    "{{turn}}, {{pictures}}",
+                ),
+            ),
+        ),
+        Panel(
+            "First token sooner by compression, measured",
+            "Mean of bypassed requests less mean of compressed ones, over 30 minutes; below zero, "
+            "compression costs time. Only where --bypass-share is on.",
+            "s",
+            (
+                Query(
+                    "avg by (turn) "
+                    f"(model_turn:metacompress_first_token_sooner_seconds:mean_rate30m{{{M}}})",
+                    "{{turn}}",
+                ),
+            ),
+            signed=True,
+        ),
+        Panel(
+            "Prefill avoided, estimate",
+            "Seconds of prefill per second: visual tokens that were not computed (exact) times "
+            "the cost of a prompt token, which is fitted to the requests and 0 until it is known.",
+            "s",
+            (
+                Query(
+                    rate("metacompress_prefill_seconds_avoided_estimate_total", "turn"), "{{turn}}"
+                ),
+            ),
+            stacked=True,
+        ),
+        Panel(
+            "Cost of a prompt token, fitted",
+            "Seconds of prefill for one token more, which the estimate rests on; 0: not known yet.",
+            "s",
+            (Query(f"max(metacompress_prefill_seconds_per_token{{{M}}})", "per token"),),
         ),
         Panel(
             "Time to first token",

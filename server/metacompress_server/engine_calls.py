@@ -18,6 +18,9 @@ TIMINGS = "metacompress_timings"
 LOOK = "metacompress_look"
 """Argument: one picture's processed inputs; answer: what its kept tokens look at, both as bytes."""
 
+ENCODER_BATCHES = "metacompress_encoder_batches"
+"""Argument: a ticket; answer: the batches that held its pictures. Answered where tracing is on."""
+
 ENCODE = "encode"
 COMPRESS = "compress"
 """These parts: tower and projector, and the mapping."""

@@ -76,6 +76,7 @@ def serve(
     environment: dict[str, str] | None = None,
     program: str = "metacompress",
     small: bool = True,
+    stderr_apart: bool = False,
 ) -> Iterator[RunningServer]:
     """Run `program command flags` until the block ends.
 
@@ -86,6 +87,7 @@ def serve(
         environment: variables on top of this process's.
         program: console script beside this Python.
         small: whether to add the flags for tiny checkpoints.
+        stderr_apart: whether the log is standard output alone.
     """
     port = free_port()
     log = log_dir / f"{port}.log"
@@ -99,7 +101,7 @@ def serve(
         process = subprocess.Popen(
             [*words, "--host", "127.0.0.1", "--port", str(port)],
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=None if stderr_apart else subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         )
     try:

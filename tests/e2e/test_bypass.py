@@ -149,6 +149,23 @@ def test_a_dialogue_that_is_not_drawn_is_compressed_and_says_nothing(
     assert grown(timed(both), before) == {("first", "compressed"): 1}
 
 
+def test_prefill_that_is_avoided_is_counted_once_for_each_picture(
+    both: RunningServer, shown: Callable[..., Part]
+) -> None:
+    def avoided() -> list[float]:
+        name = "metacompress_prefill_tokens_avoided_total"
+        return [both.metric(name, turn=turn) for turn in ("first", "later")]
+
+    before = avoided()
+    dialogue = Dialogue().user(shown(335), TEXT)
+    for drawn in (False, True):
+        name = session(335, drawn=drawn)
+        chat(both, dialogue, name)
+        chat(both, dialogue.assistant("so").user("and?"), name)
+    assert [now - then for now, then in zip(avoided(), before, strict=True)] == [ALL - KEPT, 0]
+    assert both.metric("metacompress_prefill_calibration_requests") > 0
+
+
 def test_a_stream_says_it_at_both_ends(both: RunningServer, shown: Callable[..., Part]) -> None:
     dialogue = Dialogue().user(shown(340), TEXT)
     options = {"stream": True, "stream_options": {"include_usage": True}}

@@ -15,10 +15,15 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 from running_prometheus import RULES, prometheus
 from running_server import RunningServer, Serve
 
 from metacompress_compressor.embedded import pictures_dir
+from metacompress_server.pictures.bypass import Bypass
+from metacompress_server.pictures.sources import PictureSource
+from metacompress_server.tenants import DEFAULT_TENANT, Tenant
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "deploy/grafana"))
@@ -42,6 +47,10 @@ FETCHED = "Fetching a picture"
 SLOW = "MetaCompressSlowLaterTurns"
 """The one alert that a crowded machine may have a reason for; it would fire after ten minutes."""
 
+SOONER = "First token sooner by compression, measured"
+"""The one panel whose values may be below zero."""
+
+SHARE = 0.3
 QUERIES = [(panel.title, query) for row in ROWS for panel in row.panels for query in panel.queries]
 ALERTS = [
     rule
@@ -57,9 +66,10 @@ RECORDED = [
 
 @dataclass(frozen=True)
 class Watched:
-    """Prometheus' URL, and what the answers of the server said all together."""
+    """Prometheus' URL, the server's own /metrics, and what its answers said all together."""
 
     url: str
+    exposed: str
     original: int
     kept: int
     turns: int
@@ -69,6 +79,7 @@ class Watched:
 def watched(serve_logged: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("monitoring")
     flags = ["--session-kv-gib", "0.1", "--encoder-cache-gib", "0.05"]
+    flags += ["--bypass-share", str(SHARE)]
     with (
         serve_logged(["serve"], flags, small=False) as server,
         prometheus(server, folder) as url,
@@ -76,12 +87,14 @@ def watched(serve_logged: Serve, tmp_path_factory: pytest.TempPathFactory) -> It
         _wait_for(url, 'up{job="metacompress"} == 1')
         _warm_up(server)
         _wait_for(url, 'http_requests_total{handler="/v1/chat/completions"}')
-        usages = [usage for number in range(2) for usage in _dialogue(server, number)]
+        usages = [usage for name in _sessions() for usage in _dialogue(server, name)]
         _misbehave(server)
-        httpx.delete(f"{server.url}/v1/sessions/dialogue-0").raise_for_status()
+        for name in (_sessions()[0], _sessions()[2]):
+            httpx.delete(f"{server.url}/v1/sessions/{name}").raise_for_status()
         time.sleep(4)
         yield Watched(
             url,
+            exposed=server.get("/metrics").text,
             original=sum(usage["image_tokens_original"] for usage in usages),
             kept=sum(usage["image_tokens"] for usage in usages),
             turns=len(usages),
@@ -102,9 +115,19 @@ def _warm_up(server: RunningServer) -> None:
     )
 
 
-def _dialogue(server: RunningServer, number: int) -> list[dict[str, int]]:
+def _sessions() -> list[str]:
+    """Two that are compressed, and one that is drawn to keep all its tokens."""
+    tenant, picture = Tenant(DEFAULT_TENANT), PictureSource("")
+    names = [f"dialogue-{number}" for number in range(100)]
+    drawn = [Bypass(SHARE).draws(tenant, name, picture) for name in names]
+    compressed = [name for name, out in zip(names, drawn, strict=True) if not out]
+    return [*compressed[:2], names[drawn.index(True)]]
+
+
+def _dialogue(server: RunningServer, name: str) -> list[dict[str, int]]:
     """One of the sample dialogues as a session, its picture uploaded once. `usage` of each turn."""
-    line = (pictures_dir() / "dialogues.jsonl").read_text().splitlines()[number]
+    lines = (pictures_dir() / "dialogues.jsonl").read_text().splitlines()
+    line = lines[_sessions().index(name) % len(lines)]
     record = json.loads(line)
     content = (pictures_dir() / record["image"]).read_bytes()
     upload = server.client.files.create(file=("a.png", content), purpose="vision")
@@ -116,7 +139,7 @@ def _dialogue(server: RunningServer, number: int) -> list[dict[str, int]]:
             parts.insert(0, {"type": "image_url", "image_url": {"url": upload.id}})
         messages.append({"role": "user", "content": parts})
         answer = server.client.chat.completions.create(
-            model=MODEL, messages=messages, extra_headers={"X-Session-ID": f"dialogue-{number}"}
+            model=MODEL, messages=messages, extra_headers={"X-Session-ID": name}
         )
         messages.append({"role": "assistant", "content": answer.choices[0].message.content})
         assert answer.usage is not None
@@ -148,6 +171,33 @@ def test_every_metric_of_panels_rules_and_alerts_exists(watched):
     assert used - exposed == set()
 
 
+def test_the_documentation_lists_every_metric_of_the_server(watched):
+    rows = re.findall(
+        r"^\| `(metacompress_\w+)` \| (\w+) \| ([^|]*) \|",
+        (ROOT / "docs/observability.md").read_text(),
+        re.MULTILINE,
+    )
+    documented = {
+        name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows
+    }
+    assert documented == {
+        _name(family): (family.type, _labels(family))
+        for family in text_string_to_metric_families(watched.exposed)
+        if family.name.startswith("metacompress_") and not family.name.endswith("_created")
+    }
+
+
+def _name(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def _labels(family: Metric) -> frozenset[str]:
+    return frozenset(label for sample in family.samples for label in sample.labels) - {
+        "model_name",
+        "le",
+    }
+
+
 def _metrics(expr: str) -> set[str]:
     return set(
         re.findall(r"\b(?:metacompress_|vllm:|http_|up\b|model:|model_turn:|job:)[a-z0-9_:]*", expr)
@@ -162,7 +212,7 @@ def test_every_panel_has_something_to_show(watched, title: str, query: Query):
     assert answers
     finite = [series for series in answers if math.isfinite(series.last)]
     assert bool(finite) == (title != FETCHED)
-    assert all(series.last >= 0 for series in finite)
+    assert title == SOONER or all(series.last >= 0 for series in finite)
     wanted = set(re.findall(r"\{\{(\w+)\}\}", query.legend))
     assert all(wanted <= set(series.labels) for series in answers)
 
@@ -183,7 +233,7 @@ def test_no_alert_fires(watched):
 
 
 def test_what_the_dashboard_says_is_what_the_answers_said(watched):
-    assert watched.turns == 8
+    assert watched.turns == 12
     tokens = 'metacompress_image_tokens_total{stage="%s"}'
     assert _value(watched, tokens % "original") == watched.original
     assert _value(watched, tokens % "kept") == watched.kept
@@ -194,13 +244,35 @@ def test_what_the_dashboard_says_is_what_the_answers_said(watched):
 
 def test_sessions_are_counted(watched):
     lookups = 'metacompress_session_lookups_total{result="%s"}'
-    assert _value(watched, lookups % "hit") == 6
-    assert _value(watched, lookups % "miss") == 2
-    assert _value(watched, 'metacompress_session_evictions_total{reason="deleted"}') == 1
+    assert _value(watched, lookups % "hit") == 9
+    assert _value(watched, lookups % "miss") == 3
+    assert _value(watched, 'metacompress_session_evictions_total{reason="deleted"}') == 2
     assert _value(watched, "metacompress_sessions_active") == 1
-    assert _value(watched, "metacompress_session_turns_sum") == 4
-    assert _value(watched, "metacompress_image_uploads_avoided_total") >= 2
+    assert _value(watched, "metacompress_session_turns_sum") == 8
+    assert _value(watched, "metacompress_image_uploads_avoided_total") >= 3
     assert _value(watched, "sum(metacompress_image_rejections_total)") == 1
+
+
+def test_bypassed_dialogues_are_told_apart(watched):
+    timed = "metacompress_turn_time_to_first_token_seconds"
+    counts = {
+        served: f'sum({timed}_count{{pictures="{served}"}})'
+        for served in ("compressed", "bypassed")
+    }
+    assert {served: _value(watched, expr) for served, expr in counts.items()} == {
+        "compressed": 8,
+        "bypassed": 4,
+    }
+    means = {
+        served: f'{timed}_sum{{turn="first", pictures="{served}"}} / ignoring(le) {timed}_count'
+        for served in counts
+    }
+    bypassed, compressed = (_value(watched, means[served]) for served in ("bypassed", "compressed"))
+    sooner = 'model_turn:metacompress_first_token_sooner_seconds:mean_rate30m{turn="first"}'
+    assert _value(watched, sooner) == pytest.approx(bypassed - compressed, rel=0.05, abs=1e-3)
+    assert _value(watched, 'metacompress_images_total{result="bypassed"}') == 1
+    avoided = 'metacompress_prefill_tokens_avoided_total{turn="first"}'
+    assert _value(watched, avoided) == 2 * (256 - 25)
 
 
 def test_kv_avoided_is_that_of_the_tokens_left_out(watched):

@@ -12,6 +12,7 @@ from metacompress_server.intake import check_picture
 from metacompress_server.pictures.bypass import Bypass
 from metacompress_server.pictures.metrics import ImageMetrics
 from metacompress_server.plan import CompressionPlan
+from metacompress_server.prefill_metrics import PrefillMetrics
 from metacompress_server.rope import position_limit
 from metacompress_server.run_dir import shared_dir
 from metacompress_server.sessions.desk import SessionDesk
@@ -51,6 +52,7 @@ def open_desks(engine: EngineClient, model_name: str) -> tuple[PictureDesk, File
         engine=calls,
         metrics=ImageMetrics(model_name, plan_in_use()),
         caches=CacheMetrics(model_name),
+        prefill=PrefillMetrics(model_name),
         sessions=_sessions(engine, calls, model_name, settings),
         files=files,
         plan_in_use=plan_in_use,

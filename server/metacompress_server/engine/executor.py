@@ -10,8 +10,9 @@ from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from metacompress_compressor.artifact import load_artifact
-from metacompress_server.engine_calls import LOOK, TIMINGS
+from metacompress_server.engine_calls import ENCODER_BATCHES, LOOK, TIMINGS
 from metacompress_server.pictures.ledger import PictureLedger
+from metacompress_server.pictures.traced_batches import Batch, TracedBatches
 
 from . import rpc
 from .plugin import COMPRESSOR_KEY
@@ -34,6 +35,8 @@ class Compressing:
     """Mixed in before an executor: writes the ledger, and answers for it and the compressors."""
 
     pictures: PictureLedger
+    _untold: dict[str, list[float]]
+    _traced: TracedBatches | None
 
     def _init_executor(self) -> None:
         """Start the workers; then every one must hold the compressor that was asked for.
@@ -47,6 +50,7 @@ class Compressing:
         self.pictures = PictureLedger(
             None if artifact is None else artifact.config.base_model.grid.num_tokens
         )
+        self._untold, self._traced = {}, None
         rpc.register(REPORT, self.pictures.report)
         super()._init_executor()  # type: ignore[misc]
         if folder is None or artifact is None:
@@ -55,7 +59,10 @@ class Compressing:
         keeper.verify(folder, artifact.digest)
         rpc.register(HELD, keeper.digests)
         rpc.register(RELOAD, keeper.reload)
-        rpc.register(TIMINGS, lambda: self._ask_workers(TIMED_BY_WORKER)[0])
+        rpc.register(TIMINGS, self._take_timings)
+        if self.vllm_config.observability_config.otlp_traces_endpoint:  # type: ignore[attr-defined]
+            self._traced = TracedBatches()
+            rpc.register(ENCODER_BATCHES, self._take_batches)
         rpc.register(LOOK, lambda picture: self._ask_workers(LOOK_BY_WORKER, picture)[0])
 
     def execute_model(self, scheduler_output: "SchedulerOutput", non_block: bool = False) -> Any:
@@ -63,7 +70,11 @@ class Compressing:
             self.pictures.admit(
                 request.req_id, _ticket(request), _pictures(request), request.num_computed_tokens
             )
-        self.pictures.encode(scheduler_output.scheduled_encoder_inputs)
+        encoding = scheduler_output.scheduled_encoder_inputs
+        self.pictures.encode(encoding)
+        if self._traced is not None and encoding:
+            pictures = sum(len(indices) for indices in encoding.values())
+            self._traced.scheduled(self.pictures.tickets(encoding), pictures)
         self.pictures.finish(scheduler_output.finished_req_ids)
         return super().execute_model(scheduler_output, non_block)  # type: ignore[misc]
 
@@ -81,6 +92,24 @@ class Compressing:
         return super().collective_rpc(  # type: ignore[misc]
             method, timeout=timeout, args=args, kwargs=kwargs, **rest
         )
+
+    def _hear_batches(self) -> None:
+        """Note what the first worker timed since the last call."""
+        batches = self._ask_workers(TIMED_BY_WORKER)[0]
+        for part, _, seconds, _ in batches:
+            self._untold.setdefault(part, []).append(seconds)
+        if self._traced is not None:
+            self._traced.measured(batches)
+
+    def _take_timings(self) -> dict[str, list[float]]:
+        """Seconds of each batch since the last call, by part."""
+        self._hear_batches()
+        told, self._untold = self._untold, {}
+        return told
+
+    def _take_batches(self, ticket: str) -> list[Batch]:
+        self._hear_batches()
+        return [] if self._traced is None else self._traced.take(ticket)
 
     def _ask_workers(self, method: str, *args: Any) -> list[Any]:
         answers: list[Any] = self.collective_rpc(method, args=args)

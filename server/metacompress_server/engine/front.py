@@ -11,11 +11,14 @@ from vllm.engine.protocol import EngineClient
 
 from metacompress_server import model_routes
 from metacompress_server.front import probes
+from metacompress_server.front.access_log import write_as_text
 from metacompress_server.front.desk import FrontDesk
 from metacompress_server.front.door import FRONT_DOOR, FrontDoor
 from metacompress_server.front.drain import drain_on_signal
 from metacompress_server.front.metrics import start_front_metrics
+from metacompress_server.front.traced_requests import TracedRequests
 from metacompress_server.settings import ServerSettings, SettingsError
+from metacompress_server.tracing import start_tracing
 
 from .media import NAME
 
@@ -32,6 +35,10 @@ def attach_front(app: FastAPI) -> None:
     app.state.front = FrontDesk.of(ServerSettings.current(), tuple(keys))
     app.include_router(probes.router)
     app.include_router(model_routes.router)
+    write_as_text()
+    if args.otlp_traces_endpoint:
+        start_tracing()
+        app.add_middleware(TracedRequests)
     if FRONT_DOOR not in args.middleware:
         app.add_middleware(FrontDoor)
 

@@ -59,11 +59,11 @@ class MetaCompressLlavaForConditionalGeneration(LlavaForConditionalGeneration, S
         pixels = kwargs.pop("pixel_values", None)
         if not isinstance(pixels, Tensor):
             return []
-        with self.stopwatch.measure(ENCODE):
+        with self.stopwatch.measure(ENCODE, len(pixels)):
             visual_tokens = [
                 self._visual_tokens(part) for part in torch.split(pixels, self.largest_tower_batch)
             ]
-        with self.stopwatch.measure(COMPRESS):
+        with self.stopwatch.measure(COMPRESS, len(pixels)):
             return self.compressors.compress(torch.cat(visual_tokens), pictures)
 
     @torch.inference_mode()

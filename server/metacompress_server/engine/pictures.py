@@ -14,6 +14,7 @@ from metacompress_server.pictures.ledger import merge_reports
 from metacompress_server.pictures.metrics import ImageMetrics
 from metacompress_server.pictures.usage import ImageUsage
 from metacompress_server.plan import CompressionPlan
+from metacompress_server.prefill_metrics import PrefillMetrics
 from metacompress_server.sessions.desk import SessionDesk
 
 from .executor import REPORT
@@ -35,6 +36,7 @@ class PictureDesk:
     engine: EngineCalls
     metrics: ImageMetrics
     caches: CacheMetrics
+    prefill: PrefillMetrics
     sessions: SessionDesk
     files: FileStore
     plan_in_use: Callable[[], CompressionPlan | None]

@@ -12,12 +12,16 @@ from metacompress_server.pictures.details import UNCOMPRESSED
 from metacompress_server.pictures.parts import with_handles
 from metacompress_server.pictures.sources import begin_pictures, handed_out, override_detail
 from metacompress_server.pictures.usage import ImageUsage
+from metacompress_server.prefill_metrics import Prefill
+from metacompress_server.request_context import current_request
 from metacompress_server.sessions.ids import SESSION_HEADER, scoped_session_id, session_id_of
 from metacompress_server.sessions.records import SessionPicture
 from metacompress_server.tenants import Tenant, current_tenant
+from metacompress_server.tracing import current_context
 
 from .executor import TICKET
 from .processor import TooManyPositions
+from .turn_spans import trace_turn, wall_clock
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -43,8 +47,11 @@ class RequestTurn:
     arrived, rendered: by the monotonic clock.
     later: whether the dialogue has turns before this one.
     pictures: in the order of the prompt, known once it is rendered.
-    prompt_tokens, cached_tokens: known with the first token.
+    placeholders: of each picture the first one's index, and how many there are.
+    prompt_tokens, cached_tokens, prefill_s: known with the first token.
+    prefill_start_s: likewise, since 1970.
     savings: known with the last.
+    trace: what the request's spans belong to; None when nothing is traced.
     drawn: whether all pictures keep their tokens, to measure what compression saves.
     headers: for the answer.
     lost: the engine had no data of a picture that this process took for sent, and gave up. That
@@ -58,12 +65,16 @@ class RequestTurn:
     arrived: float = field(default_factory=time.monotonic)
     rendered: float = 0.0
     pictures: Sequence[SessionPicture] = ()
+    placeholders: Sequence[tuple[int, int]] = ()
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    prefill_s: float | None = None
+    prefill_start_s: float = 0.0
     savings: ImageUsage | None = None
     lost: bool = False
     drawn: bool = False
     headers: dict[str, str] = field(default_factory=dict)
+    trace: Any = field(default_factory=current_context)
 
     @property
     def served(self) -> str:
@@ -74,6 +85,20 @@ class RequestTurn:
             return "bypassed"
         compressed = any(one.tokens_kept < one.tokens_original for one in self.pictures)
         return "compressed" if compressed else "full"
+
+    def prefill(self, savings: ImageUsage) -> Prefill:
+        """What the prefill did; pictures that lay in the cached prefix avoided nothing in it."""
+        avoided = sum(
+            picture.tokens_original - picture.tokens_kept
+            for picture, (start, length) in zip(self.pictures, self.placeholders, strict=True)
+            if start + length > self.cached_tokens
+        )
+        return Prefill(
+            computed_tokens=self.prompt_tokens - self.cached_tokens,
+            avoided_tokens=avoided,
+            seconds=self.prefill_s,
+            tower_ran=savings.images_reused != len(self.pictures),
+        )
 
 
 class TurnDesk:
@@ -103,6 +128,8 @@ class TurnDesk:
             request.session_id = scoped
             request.kv_transfer_params = {KV_SESSION: scoped}
             turn.headers[SESSION_HEADER] = session_id
+            if (running := current_request()) is not None:
+                running.in_session(scoped)
         if raw_request is not None:
             setattr(raw_request.state, ANSWER_HEADERS, turn.headers)
         self._draw(turn)
@@ -149,7 +176,8 @@ class TurnDesk:
         Raises:
             RequestError: the session is full.
         """
-        spans = [span.length for span in prompt.get("mm_placeholders", {}).get("image", [])]
+        places = prompt.get("mm_placeholders", {}).get("image", [])
+        spans = [place.length for place in places]
         identities = prompt.get("mm_hashes", {}).get("image", [])
         sources = handed_out()
         if not len(spans) == len(identities) == len(sources):
@@ -158,6 +186,7 @@ class TurnDesk:
                 param=self._messages,
                 code="invalid_prompt",
             )
+        turn.placeholders = [(place.offset, place.length) for place in places]
         turn.pictures = [
             SessionPicture(
                 identity, source.detail or "auto", self._pictures.original_tokens(length), length
@@ -199,6 +228,8 @@ class TurnDesk:
         """
         if stats is not None:
             seconds = turn.rendered - turn.arrived + stats.first_token_latency
+            turn.prefill_s = stats.first_token_ts - stats.scheduled_ts
+            turn.prefill_start_s = wall_clock(stats.scheduled_ts, since=stats.arrival_time)
             self._pictures.sessions.metrics.first_token(turn.later, turn.served, seconds)
 
     async def finish(self, turn: RequestTurn) -> ImageUsage:
@@ -206,6 +237,8 @@ class TurnDesk:
         if turn.savings is None:
             pictures = [picture.tokens_kept for picture in turn.pictures]
             turn.savings = await self._pictures.usage(turn.ticket, pictures, turn.drawn)
+            self._pictures.prefill.note(turn.prefill(turn.savings), later_turn=turn.later)
+            await trace_turn(turn, turn.savings, self._pictures.engine)
             if turn.session_id is not None:
                 await self._pictures.sessions.store.finish_turn(
                     turn.tenant.name,

@@ -13,6 +13,8 @@ from metacompress_compressor.artifact import ArtifactError
 from .look import picture_from_bytes
 
 if TYPE_CHECKING:
+    from metacompress_server.pictures.traced_batches import Batch
+
     from .compressors import LoadedCompressors
     from .stopwatch import Stopwatch
 
@@ -39,11 +41,11 @@ class CompressorWorker:
             return str(error)
         return ""
 
-    def metacompress_worker_timings(self) -> dict[str, list[float]]:
-        """Seconds of each batch of pictures since the last call, by part."""
+    def metacompress_worker_timings(self) -> "list[Batch]":
+        """The batches of pictures since the last call."""
         model = self.model_runner.get_model()  # type: ignore[attr-defined]
         stopwatch: Stopwatch | None = getattr(model, "stopwatch", None)
-        return {} if stopwatch is None else stopwatch.take()
+        return [] if stopwatch is None else stopwatch.take()
 
     def metacompress_worker_look(self, picture: bytes) -> bytes:
         """`Look` at one picture, both as `look` writes them; empty where memory ran out."""

@@ -14,8 +14,10 @@ from starlette.routing import Match
 
 from metacompress_server.errors import RequestError
 from metacompress_server.pictures.details import in_openais_words
+from metacompress_server.request_context import current_request
 from metacompress_server.tenants import DEFAULT_TENANT, Tenant, enter_tenant
 
+from .access_log import AccessLog
 from .bodies import ClientGone, check_length, read_body, replay, with_length
 from .client_fields import check_fields
 from .desk import FrontDesk
@@ -38,7 +40,7 @@ class FrontDoor:
     """ASGI middleware; finds its `FrontDesk` in the app's state."""
 
     def __init__(self, app: App) -> None:
-        self._app = RequestIds(OpenAIErrors(_Guard(app)))
+        self._app = RequestIds(AccessLog(OpenAIErrors(_Guard(app))))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -59,9 +61,23 @@ class _Guard:
         try:
             inside = await _admitted(passage, receive, send)
             if inside is not None:
-                await self._app(*inside, send)
+                await self._into_the_app(*inside, send)
         finally:
             passage.leave()
+
+    async def _into_the_app(self, scope: Message, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            _note(route=getattr(scope.get("route"), "path", None))
+
+
+def _note(**known: str | None) -> None:
+    """For the log lines of this request."""
+    request = current_request()
+    assert request is not None, "RequestIds stands before the guard"
+    for name, value in known.items():
+        setattr(request, name, value)
 
 
 async def _admitted(
@@ -100,6 +116,7 @@ class _Passage:
         kind = kind_of(self._path())
         tenant = self._tenant(kind)
         enter_tenant(tenant)
+        _note(tenant=tenant.name)
         self._scope = {**self._scope, "state": {**self._scope.get("state", {}), "tenant": tenant}}
         if kind is None:
             self._refuse_closed()

@@ -3,6 +3,8 @@
 import re
 import uuid
 
+from metacompress_server.request_context import begin_request
+
 from .error_middleware import App, Message, Receive, Send
 
 _HEADER = b"x-request-id"
@@ -26,6 +28,7 @@ class RequestIds:
         fresh = uuid.uuid4().hex.encode()
         shown = given if _PLAIN.fullmatch(given) else fresh
         inner = shown if shown == fresh else shown + b"-" + fresh
+        begin_request(inner.decode())
         others = [pair for pair in scope["headers"] if pair[0] != _HEADER]
 
         async def send_with_id(message: Message) -> None:

@@ -11,6 +11,7 @@ from metacompress_server.front.metrics import front_metrics
 from metacompress_server.pictures.refusals import PictureRefused
 from metacompress_server.settings import ServerSettings
 from metacompress_server.tenants import current_tenant
+from metacompress_server.tracing import INTAKE, span
 
 from .data_url import read_data_url
 from .decoded import DecodedPictures
@@ -64,10 +65,11 @@ class PictureIntake:
         """
         metrics = front_metrics()
         try:
-            content = await self._content(source)
-            if isinstance(source, str):
-                metrics.image_bytes.inc(len(content))
-            return await self._pixels(content), content
+            with span(INTAKE):
+                content = await self._content(source)
+                if isinstance(source, str):
+                    metrics.image_bytes.inc(len(content))
+                return await self._pixels(content), content
         except PictureRefused as refused:
             metrics.reject_image(refused.reason)
             raise

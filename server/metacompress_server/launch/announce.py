@@ -5,6 +5,9 @@ from argparse import Namespace
 from typing import Any
 
 from metacompress_compressor.embedded import pictures_dir
+from metacompress_server.settings import ServerSettings
+
+from .say import say
 
 _QUESTION = "How many objects are there?"
 
@@ -19,7 +22,9 @@ async def announce_when_ready(state: Any, args: Namespace, model_name: str) -> N
     """
     while not getattr(getattr(state, "server", None), "started", False):
         await asyncio.sleep(0.05)
-    print(ready_lines(server_url(args), model_name), flush=True)
+    say(ready_lines(server_url(args), model_name))
+    if ServerSettings.current().playground:
+        say(f"or open {server_url(args)}/playground in a browser")
 
 
 def server_url(args: Namespace) -> str:
@@ -39,6 +44,6 @@ def ready_lines(url: str, model_name: str) -> str:
     )
     body = f'{{"model": "{model_name}", "messages": [{{"role": "user", "content": {content}}}]}}'
     return (
-        f"metacompress: ready on {url}/v1 (model {model_name}). Try:\n"
+        f"ready on {url}/v1 (model {model_name}). Try:\n"
         f"curl -s {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
     )

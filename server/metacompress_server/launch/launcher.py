@@ -1,6 +1,7 @@
 """`metacompress serve`: checks the compressor against the model, then runs vLLM's own server."""
 
 import json
+import logging.config
 import os
 import socket
 import sys
@@ -14,11 +15,13 @@ from metacompress_compressor.embedded import compressor_dir, model_dir
 from metacompress_server.engine.plugin import ARCHITECTURE, COMPRESSOR_KEY
 from metacompress_server.front.door import FRONT_DOOR
 from metacompress_server.front.keys import KeyRing, KeysError
-from metacompress_server.run_dir import share_run_dir
+from metacompress_server.logs import json_config, write_json_config
+from metacompress_server.run_dir import RUN_DIR, share_run_dir
 from metacompress_server.settings import UNCOMPRESSED, ServerSettings, SettingsError
 
 from .flags import FlagError, Flags
 from .refused_flags import refuse_flags
+from .say import say
 from .session_tier import SessionTierError, session_tier
 
 _EXECUTORS = "metacompress_server.engine.executor"
@@ -76,9 +79,11 @@ def launch(model: str | None, given: dict[str, Any], passed: Sequence[str]) -> i
         return 2
     prepare_environment(start.target)
     start.settings.export()
+    if start.settings.log_format == "json":
+        _log_as_json()
     for line in start.lines:
-        _say(line)
-    _say(f"vLLM        {version('vllm')}, starting; the line with the URL comes when it is ready")
+        say(line)
+    say(f"vLLM        {version('vllm')}, starting; the line with the URL comes when it is ready")
     from metacompress_server.engine.serve import run
 
     run([start.target.model, *start.flags.words])
@@ -201,7 +206,7 @@ def prepare_flags(flags: Flags, target: Target, settings: ServerSettings) -> Non
         flags.override("override-generation-config", limit)
     flags.default("load-format", "safetensors")
     flags.default("enable-prompt-tokens-details")
-    flags.default("disable-access-log-for-endpoints", "/health,/ready,/metrics")
+    flags.default("disable-uvicorn-access-log")
     flags.words += ["--middleware", FRONT_DOOR]
     if target.embedded:
         flags.default("no-use-tqdm-on-load")
@@ -269,6 +274,14 @@ def prepare_environment(target: Target) -> None:
         os.environ.setdefault(name, value)
 
 
+def _log_as_json() -> None:
+    """Here, and by vLLM's own configuration file in every process that it starts."""
+    level = os.environ["VLLM_LOGGING_LEVEL"]
+    path = write_json_config(Path(os.environ[RUN_DIR]), level)
+    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(path)
+    logging.config.dictConfig(json_config(level))
+
+
 def _plugins(given: str | None) -> list[str]:
     """Ours and the user's; without a choice of the user's, all that vLLM would load by itself."""
     if given is not None:
@@ -283,7 +296,3 @@ def _plugins(given: str | None) -> list[str]:
 def on_cpu() -> bool:
     """Whether vLLM's CPU build is installed."""
     return version("vllm").endswith("+cpu")
-
-
-def _say(line: str) -> None:
-    print(f"metacompress: {line}", flush=True)

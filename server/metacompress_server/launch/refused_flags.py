@@ -27,6 +27,11 @@ def refuse_flags(flags: Flags, settings: ServerSettings) -> None:
     for name, instead in _INSTEAD.items():
         if name in flags and f"--no-{name}" not in flags.words:
             raise FlagError(f"--{name} is not taken: {instead}")
+    if settings.log_format == "json" and (
+        "VLLM_LOGGING_CONFIG_PATH" in os.environ
+        or any(word.startswith(("--log-config", "--logging-config")) for word in flags.words)
+    ):
+        raise FlagError("--log-format json and a logging configuration of yours exclude each other")
     ours = settings.api_keys_file is not None or KEYS_VARIABLE in os.environ
     if ours and ("api-key" in flags or os.environ.get("VLLM_API_KEY")):
         raise FlagError(

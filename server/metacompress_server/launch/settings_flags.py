@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -66,6 +66,8 @@ def _dashed(word: str) -> str:
 
 def _metavar(field: FieldInfo) -> str:
     kind = str(field.annotation)
+    if get_origin(field.annotation) is Literal:
+        return "|".join(get_args(field.annotation))
     for word, metavar in (("Path", "PATH"), ("float", "X"), ("int", "N"), ("tuple", "A,B")):
         if word in kind:
             return metavar

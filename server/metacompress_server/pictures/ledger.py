@@ -98,6 +98,11 @@ class PictureLedger:
             if entry.ticket is not None and entry.ticket in self._encoded_by_ticket:
                 self._encoded_by_ticket[entry.ticket].update(indices)
 
+    def tickets(self, request_ids: Iterable[str]) -> list[str]:
+        """Those of running requests, where they have one."""
+        entries = [self._running.get(request_id) for request_id in request_ids]
+        return [entry.ticket for entry in entries if entry is not None and entry.ticket is not None]
+
     def finish(self, request_ids: Iterable[str]) -> None:
         """Requests that ended or were aborted."""
         for request_id in request_ids:

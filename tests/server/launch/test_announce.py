@@ -46,4 +46,6 @@ async def test_the_line_comes_only_when_the_server_listens(
     assert capsys.readouterr().out == ""
     state.server = SimpleNamespace(started=True)
     await task
-    assert "ready on http://127.0.0.1:8000/v1" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "ready on http://127.0.0.1:8000/v1" in printed
+    assert "http://127.0.0.1:8000/playground" in printed

@@ -22,11 +22,13 @@ from .processor import (
     CompressingProcessor,
     UncompressedDummyInputs,
 )
+from .rotary import use_ordinary_rotary
 from .stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.multimodal.inputs import MultiModalFeatureSpec, MultiModalKwargsItem
+    from vllm.sequence import IntermediateTensors
 
 
 @MULTIMODAL_REGISTRY.register_processor(
@@ -48,6 +50,19 @@ class MetaCompressLlavaForConditionalGeneration(LlavaForConditionalGeneration, S
         self.stopwatch = Stopwatch(vllm_config.device_config.device)
         budget = vllm_config.scheduler_config.max_num_encoder_input_tokens
         self.largest_tower_batch = max(1, budget // self.num_visual_tokens)
+        use_ordinary_rotary(self.language_model)
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        positions: Tensor,
+        intermediate_tensors: "IntermediateTensors | None" = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs: object,
+    ) -> "Tensor | IntermediateTensors":
+        """As vLLM; of the three equal rows of positions `[3, T]` the language model gets one."""
+        row = positions[0] if positions.ndim == 2 else positions
+        return super().forward(input_ids, row, intermediate_tensors, inputs_embeds, **kwargs)
 
     def embed_multimodal(self, **kwargs: object) -> list[Tensor]:
         """Compressed visual tokens `[M, D]` of each picture of a batch.

@@ -26,22 +26,33 @@ class DecodedPictures:
         return tenant_salt, hashlib.sha256(content).digest()
 
     def get(self, key: Key) -> Image.Image | None:
-        """A copy of the picture, for its receiver to change; None where it is not here."""
+        """The picture, for its receiver to change; None where it is not here."""
         picture = self._pictures.get(key)
         if picture is None:
             return None
         self._pictures.move_to_end(key)
-        return picture.copy()
+        return _shared(picture)
 
     def put(self, key: Key, picture: Image.Image) -> None:
-        """Keep a copy of the picture."""
+        """Keep the picture; whoever has it may go on changing it."""
         if key in self._pictures or _size(picture) > self._budget:
             return
-        self._pictures[key] = picture.copy()
+        self._pictures[key] = _shared(picture)
         self._bytes += _size(picture)
         while self._bytes > self._budget:
             _, dropped = self._pictures.popitem(last=False)
             self._bytes -= _size(dropped)
+
+
+def _shared(picture: Image.Image) -> Image.Image:
+    """The same pixels under an object with an `info` of its own.
+
+    Pillow copies pixels that are read-only before it changes them; requests only look at them.
+    """
+    picture.readonly = 1
+    shared = picture._new(picture.im)
+    shared.readonly = 1
+    return shared
 
 
 def _size(picture: Image.Image) -> int:

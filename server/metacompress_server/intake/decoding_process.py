@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 _PROGRAM = "metacompress_server.intake.decode_worker"
+_PIPE_BYTES = 1 << 20  # what Linux gives without asking: a picture takes few turns of both sides
 
 
 class DecodingFailed(Exception):
@@ -31,6 +32,7 @@ class DecodingProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            pipesize=_PIPE_BYTES,
             env={},
         )
 

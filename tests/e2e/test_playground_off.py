@@ -2,7 +2,7 @@
 
 import pytest
 from fastapi import FastAPI
-from vllm.entrypoints.openai.cli_args import make_arg_parser
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from metacompress_server.engine.endpoints import MetaCompressEndpoints

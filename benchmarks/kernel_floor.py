@@ -71,6 +71,26 @@ def pooled_first_seconds(batch: int, sizes: Sizes, *, normalised: bool) -> float
     )
 
 
+def parts_table() -> str:
+    """Markdown: what each of the two large launches would take by each of its limits alone."""
+    lines = [
+        "| shape, batch 16 | launch | memory µs | L2 cache µs | tensor cores µs | waiting µs |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, sizes in SHAPES.items():
+        n, _, d = sizes
+        rows, width = 16 * n, 2 * KEY_DIM
+        project = project_blocks(rows, d, width, ITEM_BYTES).load(rows, d, width, ITEM_BYTES)
+        compress = compress_blocks(16, *sizes, KEY_DIM, ITEM_BYTES).load(16, *sizes, ITEM_BYTES)
+        launches = (("project", project), ("compress", compress))
+        for (launch, load), (moved, _) in zip(launches, floor(16, sizes), strict=True):
+            waiting, cache, _, operations = load.parts(launch)
+            seconds = moved / MEMORY_BYTES_PER_S, cache, operations, waiting
+            cells = " | ".join(f"{value * 1e6:,.1f}" for value in seconds)
+            lines.append(f"| {name} | {launch} | {cells} |")
+    return "\n".join(lines)
+
+
 def _projecting(rows: int, sizes: Sizes, width: int) -> float:
     _, _, d = sizes
     blocks = project_blocks(rows, d, width, ITEM_BYTES)
@@ -138,4 +158,4 @@ def key_dim_table() -> str:
 
 
 if __name__ == "__main__":
-    print(table(), orders_table(), key_dim_table(), sep="\n\n")
+    print(table(), parts_table(), orders_table(), key_dim_table(), sep="\n\n")

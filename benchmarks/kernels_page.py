@@ -18,6 +18,7 @@ from metacompress_kernels import resources
 PAGE = ROOT / "docs/kernels.md"
 FLOORS = {
     "floor": kernel_floor.table,
+    "parts": kernel_floor.parts_table,
     "orders": kernel_floor.orders_table,
     "key dim": kernel_floor.key_dim_table,
 }

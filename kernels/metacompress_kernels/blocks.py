@@ -47,10 +47,18 @@ class Load:
     warps: int
 
     def seconds(self, kind: str, operations_per_s: float = TENSOR_OPERATIONS_PER_S) -> float:
-        """Waiting of the programs that follow each other on the fullest multiprocessor, and the
-        longest of: all reads, that multiprocessor's own reads, its operations."""
+        """The waiting, and the longest of the rest."""
+        waiting, *working = self.parts(kind, operations_per_s)
+        return waiting + max(working)
+
+    def parts(
+        self, kind: str, operations_per_s: float = TENSOR_OPERATIONS_PER_S
+    ) -> tuple[float, float, float, float]:
+        """Seconds of: waiting by the programs that follow each other on the fullest multiprocessor,
+        all reads from the L2 cache, that multiprocessor's own reads, its operations."""
         fullest = cdiv(self.programs, MULTIPROCESSORS)
-        return cdiv(fullest, 8 // self.warps) * self.steps * _STEP_S[kind] + max(
+        return (
+            cdiv(fullest, 8 // self.warps) * self.steps * _STEP_S[kind],
             self.programs * self.bytes_each / CACHE_BYTES_PER_S,
             fullest * self.bytes_each / PORT_BYTES_PER_S,
             fullest * self.operations_each * MULTIPROCESSORS / operations_per_s,

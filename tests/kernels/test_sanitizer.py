@@ -15,10 +15,12 @@ SMALL = (
     "test_half_precision[dtype1-True]",
     "test_windows_in_1d_and_2d[True]",
     "test_ragged_equals_one_by_one[True-True]",
+    "test_budgets_of_their_own_in_one_launch[competing-1d]",
     "test_projection_alone_and_in_a_crowd[35-7-1e-05-True]",
     "test_projection_matches_fp64[dtype1-2-35-70-24-1e-05]",
 )
-"""One small case of every variant: dense, packed, both forms, windows, split projection or not."""
+"""One small case of every variant: dense, packed, both forms, windows, pictures without
+outputs, split projection or not."""
 
 
 def test_the_small_cases_exist():

@@ -1,7 +1,6 @@
 """Prometheus counters of pictures and their tokens, next to vLLM's own series on /metrics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from importlib.metadata import version
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -89,7 +88,8 @@ class ImageMetrics:
             plan: of the compressor in use.
         """
         self._show(plan)
-        if any(new < old for new, old in zip(astuple(totals), astuple(self._seen), strict=True)):
+        counts = zip(vars(totals).values(), vars(self._seen).values(), strict=True)
+        if any(new < old for new, old in counts):
             return
         seen, self._seen = self._seen, totals
         runs = totals.tower_runs - seen.tower_runs

@@ -5,7 +5,7 @@ PORT ?= 8000
 PROMETHEUS_PORT ?= 9090
 BIN := $(VENV)/bin
 
-.PHONY: install dev check audit test test-gpu profile-gpu bench serve train demo train-embedded train-compressor
+.PHONY: install dev check audit test test-gpu profile-gpu bench bench-kernels serve train demo train-embedded train-compressor
 .PHONY: check-rules check-deploy dashboard prometheus pin-base
 
 install:
@@ -32,6 +32,10 @@ audit:
 	@deploy/audit.sh
 
 bench: install
+	$(BIN)/python -m benchmarks.serving $(ARGS)
+	$(BIN)/python -m benchmarks.report
+
+bench-kernels: install
 	$(BIN)/python -m benchmarks.kernels $(ARGS)
 
 serve: install

@@ -41,10 +41,11 @@ def profile(records: Sequence[RawRecord]) -> str:
     """What the costs that were removed were worth: after as a ratio to before."""
     rows = []
     for record in records:
-        metrics = record["metrics"]
-        ratios: dict[str, Any] = metrics["ratio"]
-        rows.append([record["cell"]["change"], *[ratio(ratios[name]) for name in _PROFILED]])
-    return table(["change", *_PROFILED.values()], rows)
+        ratios: dict[str, Any] | None = record["metrics"].get("ratio")
+        if ratios:
+            about = [record["cell"]["change"], f"{record['cell']['part']} pictures"]
+            rows.append([*about, *[ratio(ratios[name]) for name in _PROFILED]])
+    return table(["change", "load", *_PROFILED.values()], rows)
 
 
 _PROFILED = {

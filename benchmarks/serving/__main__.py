@@ -16,7 +16,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -42,10 +42,13 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)
 
 
-def measure_model(name: str, folder: Path, effort: Effort) -> list[Result]:
-    """All cells of one model."""
-    say(name)
-    return list(matrix.everything(Stage(MODELS[name](folder), folder, say), effort))
+def measure(names: Sequence[str], folder: Path, effort: Effort) -> Iterator[Record]:
+    """All cells of some models."""
+    for name in names:
+        say(name)
+        yield from map(
+            as_record, matrix.everything(Stage(MODELS[name](folder), folder, say), effort)
+        )
 
 
 def as_record(result: Result) -> Record:
@@ -88,10 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(_failed([record]))
     records: list[Record] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.model or MODELS:
-            results = measure_model(name, Path(folder), QUICK if arguments.quick else Effort())
-            records += map(as_record, results)
-            write(arguments.out, records)
+        effort = QUICK if arguments.quick else Effort()
+        for record in measure(arguments.model or list(MODELS), Path(folder), effort):
+            records.append(record)
+            write(arguments.out, records)  # as they come, in case of a kill
     print(json.dumps({"records": len(records), "failed": _failed(records)}))
     return int(_failed(records))
 

@@ -36,12 +36,14 @@ class Contestant:
     image_tokens: what a picture costs the language model.
     words: of `metacompress serve`.
     flags: the same, without paths, for records.
+    environment: variables on top of this process's own.
     """
 
     name: str
     image_tokens: int
     words: tuple[str, ...]
     flags: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from metacompress_compressor.scenes.draw import draw_scene
 SIZES = ((256, 256), (640, 480), (1024, 768))
 """Pixels of the pictures that clients send, in turns; the model's processor scales them all."""
 
+LARGE = (2048, 1536)
+
 SEED = 7001
 """Other scenes than those of training and of evaluation."""
 
@@ -44,17 +46,28 @@ def scenes(folder: Path, name: str, count: int, turns: int) -> tuple[Dialogue, .
 
 def noise(folder: Path, name: str, count: int, turns: int) -> tuple[Dialogue, ...]:
     """About coarse noise in pictures of every size, with words at random."""
+    return _noise(folder, name, count, turns, SIZES)
+
+
+def _noise(
+    folder: Path, name: str, count: int, turns: int, sizes: Sequence[tuple[int, int]]
+) -> tuple[Dialogue, ...]:
     found = []
     for index in range(count):
         rng = np.random.default_rng(list(f"{SEED}/{name}/{index}".encode()))
         path = folder / f"{name}-{index}.jpg"
-        _coarse_noise(rng, SIZES[index % len(SIZES)]).save(path, quality=90)
+        _coarse_noise(rng, sizes[index % len(sizes)]).save(path, quality=90)
         questions = tuple(
             Question(_words(rng, _WORDS_PER_QUESTION), _words(rng, _WORDS_PER_ANSWER))
             for _ in range(turns)
         )
         found.append(Dialogue(f"{name}-{index}", str(path), questions))
     return tuple(found)
+
+
+def large(folder: Path, name: str, count: int, turns: int) -> tuple[Dialogue, ...]:
+    """About coarse noise in pictures of 3 megapixels, as a phone would send them scaled down."""
+    return _noise(folder, name, count, turns, (LARGE,))
 
 
 def with_text(dialogue: Dialogue, words: int) -> Dialogue:

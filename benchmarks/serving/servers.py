@@ -20,7 +20,9 @@ def running(contestants: Sequence[Contestant], at_once: int = 2) -> Iterator[dic
         DemoError: one did not start; the others are stopped.
     """
     with contextlib.ExitStack() as stack:
-        contexts = {one.name: running_server(one.words) for one in contestants}
+        contexts = {
+            one.name: running_server(one.words, dict(one.environment)) for one in contestants
+        }
         with ThreadPoolExecutor(at_once) as pool:
             entered = {
                 name: pool.submit(stack.enter_context, one) for name, one in contexts.items()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -29,11 +29,14 @@ def is_ready(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def running_server(words: Sequence[str] = ()) -> Iterator[str]:
+def running_server(
+    words: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """A server on a free loopback port while the context lasts; gives its URL.
 
     Args:
         words: model and flags; none for the embedded model.
+        environment: variables on top of this process's own.
 
     Raises:
         DemoError: it ended before it was ready, or was not ready in time; with its last lines.
@@ -43,7 +46,11 @@ def running_server(words: Sequence[str] = ()) -> Iterator[str]:
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         # A group of its own, so that vLLM's worker processes can be ended with it.
         process = subprocess.Popen(
-            _command(port, words), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            _command(port, words),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
         try:
             _wait_until_ready(process, url, log)

@@ -106,7 +106,7 @@ class TokenMapping(nn.Module):
 
         Args:
             x, grid: as `forward`.
-            retention_ratios: B kept shares in (0, 1]; for 1, the picture's tokens themselves.
+            retention_ratios: B kept shares in (0, 1]; 1 gives the picture's own tokens.
 
         Returns:
             B tensors `[M, D]` in the dtype of `x`: what `forward` gives for each alone, on CUDA up
@@ -126,7 +126,8 @@ class TokenMapping(nn.Module):
             return list(x)
         sizes = [small.num_tokens if small else 0 for small in smaller]
         pieces = torch.split(self._packed(x, grid, smaller), sizes)
-        return [piece if len(piece) else one for piece, one in zip(pieces, x, strict=True)]
+        # Copied, or a picture that is kept would keep the tokens of all others in memory.
+        return [piece if len(piece) else one.clone() for piece, one in zip(pieces, x, strict=True)]
 
     def _packed(self, x: Tensor, grid: Grid, compressed: tuple[Grid | None, ...]) -> Tensor:
         """Outputs of all pictures one after another; None for a picture that gets none."""

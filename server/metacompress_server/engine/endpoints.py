@@ -59,7 +59,7 @@ class MetaCompressEndpoints:
         model_name = state.openai_serving_models.base_model_paths[0].name
         state.pictures, state.files = open_desks(engine_client, model_name)
         state.sessions = state.pictures.sessions
-        state.looks = EngineLookDesk(engine_client, state.pictures.engine, state.pictures.files)
+        state.looks = EngineLookDesk(engine_client, state.pictures)
         state.compressor = ReloadingDesk(engine_client.vllm_config, state.pictures.engine)
         await state.compressor.verify()
         await state.pictures.forget_warm_up()

@@ -12,9 +12,8 @@ from PIL import Image
 from vllm.engine.protocol import EngineClient
 from vllm.multimodal.processing import ProcessorInputs, TimingContext
 
-from metacompress_server.engine_calls import LOOK, EngineCalls
+from metacompress_server.engine_calls import LOOK
 from metacompress_server.errors import RequestError
-from metacompress_server.files.store import FileStore
 from metacompress_server.intake import the_intake
 from metacompress_server.pictures.parts import picture_source
 from metacompress_server.pictures.tag import TAG, PictureTag
@@ -22,6 +21,7 @@ from metacompress_server.playground.visible import visible_part
 from metacompress_server.tenants import current_tenant
 
 from .look import Look, picture_bytes
+from .pictures import PictureDesk
 
 if TYPE_CHECKING:
     from vllm.multimodal.processing import BaseMultiModalProcessor
@@ -32,23 +32,25 @@ _PARAM = "image_url"
 class EngineLookDesk:
     """`LookDesk` of a running vLLM."""
 
-    def __init__(self, engine: EngineClient, calls: EngineCalls, files: FileStore) -> None:
+    def __init__(self, engine: EngineClient, pictures: PictureDesk) -> None:
         self._engine = engine
-        self._calls = calls
-        self._files = files
+        self._pictures = pictures
 
     async def look(self, url: str, detail: str | None) -> dict[str, Any]:
         """P of one picture at one budget, and which part of the picture its columns are.
 
         Raises:
             RequestError: as a chat request with that picture; 404 where pictures are not
-                compressed; 503 where the device has no memory left for it.
+                compressed, or by an executor that is not ours; 503 where the device has no memory
+                left for it.
         """
+        if self._pictures.plan is None:
+            raise RequestError("this server runs without a compressor", status=404)
         image = await self._open(url, detail)
         content = await asyncio.to_thread(self._process, image)
-        answers = await self._calls.ask(LOOK, content)
+        answers = await self._pictures.engine.ask(LOOK, content)
         if not answers:
-            raise RequestError("this server runs without a compressor", status=404)
+            raise RequestError("this server's executor cannot be asked", status=404)
         if not answers[0]:
             raise RequestError("no memory left to look at this picture", status=503)
         box = visible_part(*image.size, self._image_processor())
@@ -67,7 +69,7 @@ class EngineLookDesk:
         tenant = current_tenant()
 
         async def read_file(file_id: str) -> bytes:
-            return await self._files.read(tenant.name, file_id)
+            return await self._pictures.files.read(tenant.name, file_id)
 
         source = await picture_source(url, detail, read_file, _PARAM)
         image, _ = await the_intake().open(source.source)

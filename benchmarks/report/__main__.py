@@ -39,10 +39,14 @@ SECTIONS: dict[str, tuple[tuple[str, Table], ...]] = {
     "profile": (("Costs of the server that were removed", other_tables.profile),),
     "sessions": (("Where a returning session's tokens were found", other_tables.sessions),),
     "overload": (("Twice the load that a server carries", other_tables.overload),),
+    "accuracy": (("Answers through the server", other_tables.served_accuracy),),
+    "capacity": (("Sessions as predicted and as measured", other_tables.capacity),),
+    "outsiders": (("Measured by other people's tools", other_tables.outsiders),),
+    "gpu_profile": (("The paper's efficiency table", other_tables.gpu_profile),),
 }
 """By benchmark: what its records are shown as. Others get a plain list of their figures."""
 
-ORDER = ("serving", "profile", "sessions", "overload", "accuracy", "kernels")
+ORDER = ("serving", "profile", "sessions", "overload", "accuracy", "capacity", "outsiders")
 QUOTED: dict[str, Table] = {
     make.__name__: make for sections in SECTIONS.values() for _, make in sections
 }

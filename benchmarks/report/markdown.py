@@ -48,11 +48,17 @@ def mebibytes(value: float) -> str:
 
 def origin(records: Sequence[RawRecord]) -> str:
     """Hardware, versions, commit, command and dates, one line each where they agree."""
-    first, last = records[0]["provenance"], records[-1]["provenance"]
+    first = records[0]["provenance"]
+    times = [str(one["provenance"]["when"]) for one in records if one["provenance"]["when"]]
+    when = " to ".join(_minute(time) for time in (min(times), max(times))) if times else "no time"
     hardware = ", ".join(f"{name} {value}" for name, value in first["hardware"].items())
     versions = ", ".join(f"{name} {value}" for name, value in first["versions"].items())
     commits = ", ".join(dict.fromkeys(str(one["provenance"]["commit"]) for one in records))
     return (
-        f"`{first['command']}`: {len(records)} records, {first['when'][:16].replace('T', ' ')} to "
-        f"{last['when'][:16].replace('T', ' ')} UTC. {hardware}; {versions}; commit {commits}."
+        f"`{first['command']}`: {len(records)} records, {when} UTC. {hardware}; {versions}; "
+        f"commit {commits}."
     )
+
+
+def _minute(time: str) -> str:
+    return time[:16].replace("T", " ")

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.report.markdown import RawRecord, milliseconds, ratio, table
+from benchmarks import capacity_tables
+from benchmarks.records import Record
+from benchmarks.report.markdown import RawRecord, milliseconds, percent, ratio, table
 
 
 def sessions(records: Sequence[RawRecord]) -> str:
@@ -48,6 +50,43 @@ def profile(records: Sequence[RawRecord]) -> str:
     return table(["change", "load", *_PROFILED.values()], rows)
 
 
+def capacity(records: Sequence[RawRecord]) -> str:
+    """Sessions as predicted and as measured."""
+    return capacity_tables.check_table(_parsed(records))
+
+
+def outsiders(records: Sequence[RawRecord]) -> str:
+    """The same server measured by other people's tools."""
+    return capacity_tables.outsiders_table(_parsed(records))
+
+
+def gpu_profile(records: Sequence[RawRecord]) -> str:
+    """The paper's efficiency table."""
+    return capacity_tables.profile_table(_parsed(records))
+
+
+def served_accuracy(records: Sequence[RawRecord]) -> str:
+    """Answers through the server beside the offline evaluation's."""
+    rows = []
+    for record in records:
+        cell, metrics = record["cell"], record["metrics"]
+        if cell["source"] == "server":
+            rows.append(
+                [
+                    cell["method"],
+                    f"{cell['tokens']:g}",
+                    *[percent(metrics[name]["value"]) for name in _RIGHT],
+                    f"{metrics['answers_differing']} of {metrics['answers']}",
+                ]
+            )
+    return table(["", "tokens", "right, served", "right, offline", "answers that differ"], rows)
+
+
+def _parsed(records: Sequence[RawRecord]) -> list[Record]:
+    return [Record(**record) for record in records]
+
+
+_RIGHT = ("accuracy", "accuracy_offline")
 _PROFILED = {
     "ttft_first": "first token, first turn",
     "ttft_later": "first token, later turns",

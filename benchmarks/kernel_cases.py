@@ -194,6 +194,23 @@ def methods(device: torch.device, competing: bool) -> dict[str, Method]:
     return found
 
 
+def vision_tower(dtype: torch.dtype, device: torch.device) -> Callable[[], object]:
+    """LLaVA-1.5's vision tower with random weights, looking at one picture."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    config = CLIPVisionConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        image_size=336,
+        patch_size=14,
+    )
+    tower = CLIPVisionModel(config).to(device, dtype).eval()
+    pixels = torch.randn(1, 3, 336, 336, device=device, dtype=dtype)
+    return lambda: tower(pixels)
+
+
 def exact(case: Case) -> Tensor:
     """The formula in fp64, on the case's own rounded inputs."""
     wide = {name: value.double() for name, value in vars(case).items() if _is_float(value)}

@@ -40,9 +40,11 @@ def test_a_run_on_the_cpu_leaves_a_record_of_everything(tmp_path):
         assert record.metrics.get("relative_error", 0) < 1e-5
 
 
-def test_nothing_is_timed_while_the_operation_is_wrong(tmp_path, monkeypatch):
-    right = kernels.ours
-    monkeypatch.setattr(kernels, "ours", lambda case: right(case) * 1.001)
+@pytest.mark.parametrize("wrong", [1.001, float("nan")])
+@pytest.mark.parametrize("operation", ["ours", "packed"])
+def test_nothing_is_timed_while_the_operation_is_wrong(tmp_path, monkeypatch, operation, wrong):
+    right = getattr(kernels, operation)
+    monkeypatch.setattr(kernels, operation, lambda case: right(case) * wrong)
     with pytest.raises(SystemExit, match="wrong, so nothing is timed: smoke, batch 1, row_softmax"):
         kernels.main(arguments(tmp_path / "lines"))
     assert not (tmp_path / "lines").exists()

@@ -48,7 +48,7 @@ def test_budgets_of_their_own_equal_each_alone_and_can_be_captured():
     x.copy_(torch.randn_like(x))
     graph.replay()
     for one, ratio, got in zip(x, ratios, together, strict=True):
-        assert relative_error(got, mapping(one[None], GRID, ratio)[0].double()) < 5e-3
+        assert relative_error(got, mapping(one[None], GRID, ratio)[0].double()) < 1e-2
 
 
 @torch.no_grad()

@@ -39,7 +39,6 @@ from metacompress_server.pictures.metrics import ImageMetrics
 from metacompress_server.pictures.sources import PictureSource
 from metacompress_server.prefill_metrics import Prefill, PrefillMetrics
 from metacompress_server.sessions.metrics import SessionMetrics
-from metacompress_server.settings import ServerSettings
 from metacompress_server.tenants import Tenant
 from metacompress_server.tracing import current_context, is_tracing, span
 
@@ -115,7 +114,7 @@ def _middleware() -> Callable[[], object]:
 
     class State:
         class front:
-            settings = ServerSettings.read({})
+            access_log = True
 
     class App:
         state = State

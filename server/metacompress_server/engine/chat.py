@@ -21,7 +21,8 @@ from metacompress_server.front.messages import (
 from metacompress_server.pictures.usage import ImageUsage
 
 from .pictures import PictureDesk
-from .turns import RequestTurn, TurnDesk
+from .request_turn import RequestTurn
+from .turns import TurnDesk
 
 if TYPE_CHECKING:
     from fastapi import Request

@@ -35,6 +35,7 @@ def attach_front(app: FastAPI) -> None:
     app.state.front = FrontDesk.of(ServerSettings.current(), tuple(keys))
     app.include_router(probes.router)
     app.include_router(model_routes.router)
+    app.state.front.access_log &= args.disable_uvicorn_access_log
     write_as_text()
     if args.otlp_traces_endpoint:
         start_tracing()

@@ -12,7 +12,8 @@ from vllm.exceptions import GenerationError
 from metacompress_server.front.messages import neutralise_placeholders
 
 from .pictures import PictureDesk
-from .turns import RequestTurn, TurnDesk
+from .request_turn import RequestTurn
+from .turns import TurnDesk
 
 if TYPE_CHECKING:
     from fastapi import Request

@@ -8,7 +8,7 @@ from metacompress_server.pictures.usage import ImageUsage
 from metacompress_server.tracing import ENCODER_PREFIX, PREFILL, describe, is_tracing, past_span
 
 if TYPE_CHECKING:
-    from .turns import RequestTurn
+    from .request_turn import RequestTurn
 
 
 async def trace_turn(turn: "RequestTurn", savings: ImageUsage, engine: EngineCalls) -> None:

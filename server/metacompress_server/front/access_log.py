@@ -26,7 +26,7 @@ class AccessLog:
         self._app = app
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["app"].state.front.settings.access_log:
+        if scope["type"] != "http" or not scope["app"].state.front.access_log:
             await self._app(scope, receive, send)
             return
         status, begun = _GONE, time.perf_counter()

@@ -16,12 +16,14 @@ class FrontDesk:
     """Made before the first request; the engine's part is filled in when it is there.
 
     placeholder: the tokenizer's picture token, None where it is not known.
+    access_log: whether every request gets a line.
     """
 
     settings: ServerSettings
     keys: KeyRing
     gate: Gate
     placeholder: str | None = None
+    access_log: bool = True
 
     @classmethod
     def of(cls, settings: ServerSettings, extra_keys: tuple[str, ...] = ()) -> "FrontDesk":
@@ -32,7 +34,8 @@ class FrontDesk:
         """
         max_body = int(settings.max_body_mib * (1 << 20))
         gate = Gate(float(settings.retry_after_s), max_bytes=_BODIES_PER_LIMIT * max_body)
-        return cls(settings, KeyRing(settings, extra_keys), gate)
+        keys = KeyRing(settings, extra_keys)
+        return cls(settings, keys, gate, access_log=settings.access_log)
 
     def know_engine(self, sequences: int, placeholder: str | None) -> None:
         """What the engine runs at the same time, and the model's picture token."""

@@ -8,7 +8,7 @@ The model has its published shape and vLLM's dummy weights: speed needs no train
 serves every budget (`--serve-uncompressed`), and requests about new pictures go round all budgets,
 so that ratios are paired. A request is what the paper times: one picture, one question. Writes
 benchmarks/results/gpu-profile.jsonl (`tiny` only where `--output` says); `python -m
-benchmarks.capacity_page` puts it beside the published figures. LLaVA-NeXT is not served yet, so it
+benchmarks.capacity.page` puts it beside the published figures. LLaVA-NeXT is not served yet, so it
 has no profile. Flags after `--` go to the server.
 """
 

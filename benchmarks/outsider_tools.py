@@ -20,6 +20,7 @@ from benchmarks.serving.client import hold
 from benchmarks.serving.turns import Answers, Dialogue, Load, Question
 
 _LONGEST_S = 300.0
+_OFFLINE = "HF_HUB_OFFLINE"
 _WORDS = ("tree", "cat", "left", "of", "the", "red", "above", "small", "dog", "there", "on", "big")
 
 
@@ -135,7 +136,7 @@ def aiperf(executable: str) -> Tool:
             *("--artifact-dir", str(folder), "--ui", "none"),
             *("--no-server-metrics", "--no-gpu-telemetry", "--workers-max", "1"),
         ]
-        _run(words)
+        _run(words, offline=False)
         (file,) = folder.rglob("profile_export_aiperf.json")
         found = _json(file)
         ttft, failed = found["time_to_first_token"], found.get("error_request_count") or {}
@@ -150,11 +151,19 @@ def aiperf(executable: str) -> Tool:
     return measure
 
 
-def _run(words: list[str]) -> None:
+def _run(words: list[str], offline: bool = True) -> None:
+    """Run a tool to its end.
+
+    Args:
+        words: its command.
+        offline: whether it may be told not to look for the tokenizer on the hub. AIPerf (0.13) then
+            takes a folder for a hub's name and fails; left alone, it finds the folder.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != _OFFLINE}
     try:
         subprocess.run(
             words,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            env=environment | ({_OFFLINE: "1"} if offline else {}),
             capture_output=True,
             text=True,
             timeout=_LONGEST_S,

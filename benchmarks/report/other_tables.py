@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import capacity_tables
+from benchmarks.capacity import tables as capacity_tables
 from benchmarks.records import Record
 from benchmarks.report.markdown import RawRecord, milliseconds, percent, ratio, table
 

@@ -71,11 +71,18 @@ def test_a_tool_that_fails_says_why(tmp_path: Path) -> None:
         aiperf("false")("http://u", tmp_path, WORK, 7, tmp_path)
 
 
+@pytest.mark.parametrize("offline", [True, False])
+def test_what_a_tool_is_told_of_the_hub(offline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    wanted = "1" if offline else ""
+    outsider_tools._run(["sh", "-c", f'test "$HF_HUB_OFFLINE" = "{wanted}"'], offline)
+
+
 def _instead(monkeypatch: pytest.MonkeyPatch, write) -> list[list[str]]:
     """Take the place of the tool: note its words and write what it would write."""
     words: list[list[str]] = []
 
-    def run_tool(command: list[str]) -> None:
+    def run_tool(command: list[str], offline: bool = True) -> None:
         words.append(command)
         write()
 

@@ -34,7 +34,7 @@ class Estimate:
     Attributes:
         budget: what was asked for; a retention ratio of 1 is the uncompressed model.
         cost: of one dialogue.
-        sessions: that the GPUs' KV caches hold at once, each as long as it gets.
+        sessions: that the GPUs' KV caches hold, each as long as it gets, one being answered.
         host_sessions: that host memory holds besides.
         times_uncompressed: `sessions` over those of the uncompressed model; None where that one
             holds none.
@@ -96,7 +96,7 @@ def _estimate(machine: Machine, budget: Budget, cost: SessionCost, full: Session
         budget=budget,
         cost=cost,
         sessions=sessions,
-        host_sessions=machine.host_bytes // cost.kv_bytes * machine.replicas,
+        host_sessions=cost.fitting_in_host(machine.host_bytes) * machine.replicas,
         times_uncompressed=sessions / uncompressed if uncompressed else None,
         work_share=cost.first_turn_flops / full.first_turn_flops,
         first_turn_s=cost.first_turn_flops / rate if rate else None,

@@ -20,11 +20,12 @@ examples:
   metacompress plan MODEL --kv-cache-memory-bytes 4G      a server with a KV cache of this size
   metacompress plan --list                                models and GPUs known by name
 
-How to read it: a session is a whole dialogue, its pictures and all its turns, in whole blocks of
-KV; `sessions` is how many of them the KV caches hold at once. More may be open: those beyond are
-evicted, or go to host memory (--session-kv-gib). `TFLOP, turn 1` is tower, mapping and prefill of a
-first turn for which nothing is in a cache; `share` is that work over the uncompressed one's, a
-bound on what time to the first token can gain, since no overhead is in it.
+How to read it: a session is a whole dialogue, its pictures and all its turns. `sessions` is how
+many the KV caches hold: one being answered, the others waiting for their next question with all of
+their full blocks kept. More may be open: those beyond are evicted, or go to host memory
+(--session-kv-gib). `TFLOP, turn 1` is tower, mapping and prefill of a first turn for which nothing
+is in a cache; `share` is that work over the uncompressed one's, a bound on what time to the first
+token can gain, since no overhead is in it.
 
 Where the figures come from: sizes of the model from its configuration, exactly; weights from the
 files, or from the shape and --weight-bits. Assumed, and measured on no GPU by this project: the

@@ -48,7 +48,9 @@ class SessionCost:
         tokens: of the whole dialogue, at its end.
         positions: that it reaches, where pictures keep theirs.
         visual_kv_bytes: of its pictures alone.
-        kv_bytes, blocks: of the whole dialogue, in whole blocks.
+        blocks: that it takes while an answer is written, the last one half empty.
+        kept_blocks: that the prefix cache keeps between its turns: the full ones alone.
+        kv_bytes: of its `blocks`.
         tower_flops, mapping_flops, prefill_flops: of the first turn, in nothing found before.
     """
 
@@ -59,6 +61,7 @@ class SessionCost:
     visual_kv_bytes: int
     kv_bytes: int
     blocks: int
+    kept_blocks: int
     tower_flops: int
     mapping_flops: int
     prefill_flops: int
@@ -67,11 +70,24 @@ class SessionCost:
     def first_turn_flops(self) -> int:
         return self.tower_flops + self.mapping_flops + self.prefill_flops
 
+    @property
+    def block_bytes(self) -> int:
+        return self.kv_bytes // self.blocks
+
     def fitting(self, kv_pool: int) -> int:
-        """How many such dialogues a KV cache of `kv_pool` bytes holds at once."""
-        block_bytes = self.kv_bytes // self.blocks
-        num_blocks = kv_pool // block_bytes - 1  # vLLM keeps one block for itself
-        return max(0, num_blocks) // self.blocks
+        """How many such dialogues a KV cache of `kv_pool` bytes holds, one of them being answered.
+
+        vLLM keeps one block for itself, and reuses blocks that are not full before any other, so
+        the dialogues that wait for their next question hold their full blocks alone.
+        """
+        free = kv_pool // self.block_bytes - 1 - self.blocks
+        if free < 0:
+            return 0
+        return 1 + free // max(1, self.kept_blocks)
+
+    def fitting_in_host(self, host_bytes: int) -> int:
+        """How many a tier of host memory holds, where full blocks go."""
+        return host_bytes // (self.block_bytes * max(1, self.kept_blocks))
 
 
 def session_cost(
@@ -97,6 +113,7 @@ def session_cost(
         visual_kv_bytes=visual * token_bytes,
         kv_bytes=blocks * kv.block_size * token_bytes,
         blocks=blocks,
+        kept_blocks=(tokens - 1) // kv.block_size,  # of the last token nothing is computed
         tower_flops=dialogue.pictures * picture.tower_flops,
         mapping_flops=dialogue.pictures * picture.mapping_flops,
         prefill_flops=model.language.prefill_flops([prompt] * model.language.num_layers),

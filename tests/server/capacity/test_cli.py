@@ -53,7 +53,8 @@ def test_a_known_kv_cache_needs_no_gpu(capsys: pytest.CaptureFixture[str]) -> No
     assert plan["model"]["served"]
     for budget in plan["budgets"]:
         assert budget["first_turn_s"] is None
-        assert budget["host_sessions"] == (1 << 30) // budget["kv_bytes"]
+        block = budget["kv_bytes"] // budget["blocks"]
+        assert budget["host_sessions"] == (1 << 30) // (block * budget["kept_blocks"])
 
 
 def test_a_folder_without_weights_is_enough(

@@ -21,12 +21,26 @@ def test_a_dialogue_in_tokens_blocks_and_bytes() -> None:
     assert cost.positions == 2 * 576 + 90
 
 
-def test_one_block_is_vllms_own() -> None:
+def test_one_block_is_vllms_own_and_one_dialogue_is_being_answered() -> None:
     cost = session_cost(LLAVA, DIALOGUE, Budget(0.1), KvLayout(2, 16))
+    assert (cost.blocks, cost.kept_blocks) == (13, 12)
     block = 16 * TOKEN
-    assert cost.fitting(26 * block) == 1
-    assert cost.fitting(27 * block) == 2
-    assert cost.fitting(0) == 0
+    assert cost.fitting(0) == cost.fitting(13 * block) == 0
+    assert cost.fitting(14 * block) == cost.fitting(25 * block) == 1
+    assert cost.fitting(26 * block) == 2
+    assert cost.fitting((1 + 13 + 5 * 12) * block) == 6
+
+
+def test_host_memory_takes_full_blocks() -> None:
+    cost = session_cost(LLAVA, DIALOGUE, Budget(0.1), KvLayout(2, 16))
+    assert cost.fitting_in_host(36 * 16 * TOKEN) == 3
+
+
+def test_what_fills_its_last_block_keeps_all_but_that() -> None:
+    """The last token of an answer was never an input, so its keys and values do not exist."""
+    exact = Dialogue(turns=1, question_tokens=40, answer_tokens=32, pictures=1, width=1, height=1)
+    cost = session_cost(LLAVA, exact, Budget(0.1), KvLayout(2, 16))
+    assert (cost.tokens, cost.blocks, cost.kept_blocks) == (128, 8, 7)
 
 
 def test_visual_keys_and_values_shrink_by_m_of_n_exactly() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.capacity_cases import MODELS, plan
+from benchmarks.capacity.cases import MODELS, plan
 from benchmarks.records import Record
 
 _RETENTION_RATIO = 0.1

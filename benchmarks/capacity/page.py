@@ -1,7 +1,7 @@
 """Fills docs/capacity.md: tables of the capacity model and of what was measured, and the plots.
 
-    python -m benchmarks.capacity_page            # rewrites the page between its marks, and plots
-    python -m benchmarks.capacity_page --check    # writes nothing, status 1 if the page is behind
+    python -m benchmarks.capacity.page            # rewrites the page between its marks, and plots
+    python -m benchmarks.capacity.page --check    # writes nothing, status 1 if the page is behind
 
 A page asks for a table by name, between `<!-- table: NAME -->` and `<!-- end of table -->`.
 """
@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.capacity_plots import draw_gpus, draw_models
-from benchmarks.capacity_tables import check_table, models_table, outsiders_table, profile_table
+from benchmarks.capacity.plots import draw_gpus, draw_models
+from benchmarks.capacity.tables import check_table, models_table, outsiders_table, profile_table
 from benchmarks.records import RESULTS, ROOT, read
 
 PAGE = ROOT / "docs/capacity.md"

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.capacity_cases import MODELS, plan
-from benchmarks.capacity_page import PAGE, filled, main
-from benchmarks.capacity_plots import draw_gpus, draw_models
-from benchmarks.capacity_tables import NOT_MEASURED, profile_table
+from benchmarks.capacity.cases import MODELS, plan
+from benchmarks.capacity.page import PAGE, filled, main
+from benchmarks.capacity.plots import draw_gpus, draw_models
+from benchmarks.capacity.tables import NOT_MEASURED, profile_table
 from benchmarks.records import Record
 
 

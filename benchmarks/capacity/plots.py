@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.capacity_cases import DIALOGUE, MODELS, ONE_MODEL, TURNS, plan
+from benchmarks.capacity.cases import DIALOGUE, MODELS, ONE_MODEL, TURNS, plan
 from metacompress_server.capacity.estimate import Plan
 from metacompress_server.capacity.published import PUBLISHED
 

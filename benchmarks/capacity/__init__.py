@@ -1,0 +1,1 @@
+"""The capacity model of `metacompress plan`: held against servers that run, drawn, tabulated."""

@@ -17,11 +17,10 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as model
-from panels import ROWS, Panel, Query
+from panels import HEIGHT, ROWS, Panel, Query
 
 PATH = Path(__file__).with_name("dashboards") / "metacompress.json"
 DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
-HEIGHT = {"stat": 4, "lines": 8, "table": 4}
 REDUCERS = ["lastNotNull"]
 
 

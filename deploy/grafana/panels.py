@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 M = 'job=~"$job", model_name=~"$model"'
 RATE = "[$__rate_interval]"
+HEIGHT = {"stat": 4, "lines": 8, "table": 4}
+"""Of a panel, by its kind, in Grafana's grid."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 import prometheus_api
-from generate import HEIGHT
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from panels import ROWS, Panel, Query
+from panels import HEIGHT, ROWS, Panel, Query
 from prometheus_api import Series
 
 COLUMNS = 24
@@ -127,7 +126,8 @@ def _draw_lines(axes: Axes, panel: Panel, answers: list, span: tuple) -> None:
         for name, series in answers:
             axes.plot(list(map(datetime.fromtimestamp, series.times)), series.values, label=name)
     axes.set_xlim(*map(datetime.fromtimestamp, span))
-    axes.set_ylim(bottom=0)
+    if not panel.signed:
+        axes.set_ylim(bottom=0)
     axes.grid(visible=True, linewidth=0.5)
     axes.tick_params(labelsize=6)
     axes.xaxis.set_major_formatter(mpl.dates.DateFormatter("%H:%M:%S"))

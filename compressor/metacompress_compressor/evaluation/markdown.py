@@ -112,25 +112,25 @@ def seeds_table(records: Sequence[Record]) -> str:
     """Forms that were trained with several seeds: mean and range of the accuracy."""
     budgets = _budgets(records)
     rows = []
-    for form, seeds, group in _seeds(records):
+    for names, seeds, group in _seeds(records):
         shares = [[r["accuracy"]["value"] for r in _at(group, budget)] for budget in budgets]
-        rows.append([form, seeds, *map(_mean_and_range, shares)])
+        rows.append([names, seeds, *map(_mean_and_range, shares)])
     heads = [f"{1 - budget:.0%} less" for budget in budgets]
-    return _table(["form", "seeds", *heads], rows)
+    return _table(["mappings", "seeds", *heads], rows)
 
 
 def seed_turns_table(records: Sequence[Record]) -> str:
     """The same forms turn by turn at a tenth of the tokens, in percent of the full model."""
     budget, full = _main_budget(records), _full(records)["per_turn"]
     rows = []
-    for form, seeds, group in _seeds(records):
+    for names, seeds, group in _seeds(records):
         tried = _at(group, budget)
         kept = [
             [r["per_turn"][turn]["value"] / whole["value"] for r in tried]
             for turn, whole in enumerate(full)
         ]
         overall = [r["retention"]["value"] for r in tried]
-        rows.append([form, seeds, *map(_mean_and_range, [overall, *kept])])
+        rows.append([names, seeds, *map(_mean_and_range, [overall, *kept])])
     heads = [f"turn {number}" for number in range(1, len(full) + 1)]
     return _table(["percent of the full model", "seeds", "all turns", *heads], rows)
 
@@ -170,14 +170,15 @@ TABLES: dict[str, tuple[str, Callable[[Sequence[Record]], str]]] = {
 
 
 def _seeds(records: Sequence[Record]) -> list[tuple[str, str, list[Record]]]:
-    """Forms that several mappings share: in words, how many, and their records."""
+    """Mappings of one form: their names (and what is special to it), how many, their records."""
     forms = _short_forms(records)
     own = [record for record in records if record["positions"] == record["trained_positions"]]
     found = []
     for group in _groups(own, lambda r: (r["form"],)):
-        seeds = len({record["method"] for record in group})
-        if seeds > 1:
-            found.append((forms[group[0]["form"]], str(seeds), group))
+        names = list(dict.fromkeys(record["label"] for record in group))
+        special = f": {forms[group[0]['form']]}" if len(forms) > 1 else ""
+        if len(names) > 1:
+            found.append((", ".join(names) + special, str(len(names)), group))
     return found
 
 

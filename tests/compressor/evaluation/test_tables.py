@@ -94,8 +94,8 @@ def page(tmp_path):
         ("kinds", "| **Ours** | 80.0 |"),
         ("lead", "| 90% | **Ours** | Sample (25, kept) | +10.0 (9.0 to 11.0) |"),
         ("mappings", "| **Ours** | a form | 80.0 (79.0 to 81.0) |"),
-        ("seeds", "| a form | 2 | 75.0 (70.0 to 80.0) |"),
-        ("seed_turns", "| a form | 2 | 75.0 (70.0 to 80.0) | 83.3 (77.8 to 88.9) |"),
+        ("seeds", "| Ours, Again | 2 | 75.0 (70.0 to 80.0) |"),
+        ("seed_turns", "| Ours, Again | 2 | 75.0 (70.0 to 80.0) | 83.3 (77.8 to 88.9) |"),
         ("cost", "| Sample | 0.30 G | 9.8% | 9.8% | 1.0% | 2.0% |"),
     ],
 )

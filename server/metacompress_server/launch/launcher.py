@@ -1,7 +1,6 @@
 """`metacompress serve`: checks the compressor against the model, then runs vLLM's own server."""
 
 import json
-import logging.config
 import os
 import socket
 import sys
@@ -15,11 +14,11 @@ from metacompress_compressor.embedded import compressor_dir, model_dir
 from metacompress_server.engine.plugin import ARCHITECTURE, COMPRESSOR_KEY
 from metacompress_server.front.door import FRONT_DOOR
 from metacompress_server.front.keys import KeyRing, KeysError
-from metacompress_server.logs import json_config, write_json_config
-from metacompress_server.run_dir import RUN_DIR, share_run_dir
+from metacompress_server.run_dir import share_run_dir
 from metacompress_server.settings import UNCOMPRESSED, ServerSettings, SettingsError
 
 from .flags import FlagError, Flags
+from .json_logs import log_as_json
 from .refused_flags import refuse_flags
 from .say import say
 from .session_tier import SessionTierError, session_tier
@@ -80,7 +79,7 @@ def launch(model: str | None, given: dict[str, Any], passed: Sequence[str]) -> i
     prepare_environment(start.target)
     start.settings.export()
     if start.settings.log_format == "json":
-        _log_as_json()
+        log_as_json(start.flags)
     for line in start.lines:
         say(line)
     say(f"vLLM        {version('vllm')}, starting; the line with the URL comes when it is ready")
@@ -272,14 +271,6 @@ def prepare_environment(target: Target) -> None:
         defaults["OMP_NUM_THREADS"] = "1"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-
-
-def _log_as_json() -> None:
-    """Here, and by vLLM's own configuration file in every process that it starts."""
-    level = os.environ["VLLM_LOGGING_LEVEL"]
-    path = write_json_config(Path(os.environ[RUN_DIR]), level)
-    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(path)
-    logging.config.dictConfig(json_config(level))
 
 
 def _plugins(given: str | None) -> list[str]:

@@ -6,11 +6,13 @@ from metacompress_server.front.keys import KEYS_VARIABLE
 from metacompress_server.settings import ServerSettings
 
 from .flags import FlagError, Flags
+from .json_logs import refuse_another_configuration
 
 _INSTEAD = {
     "allowed-media-domains": "name exact hosts with --allowed-image-hosts",
     "allowed-local-media-path": "files of the server are never opened for a client",
     "media-io-kwargs": "pictures are decoded by this server's own intake",
+    "disable-access-log-for-endpoints": "probes have no access line, --no-access-log ends all",
     "trust-remote-code": "no code of a checkpoint is run",
     "enable-mm-embeds": "ready-made embeddings are not taken from clients",
     "enable-prompt-embeds": "ready-made embeddings are not taken from clients",
@@ -27,11 +29,8 @@ def refuse_flags(flags: Flags, settings: ServerSettings) -> None:
     for name, instead in _INSTEAD.items():
         if name in flags and f"--no-{name}" not in flags.words:
             raise FlagError(f"--{name} is not taken: {instead}")
-    if settings.log_format == "json" and (
-        "VLLM_LOGGING_CONFIG_PATH" in os.environ
-        or any(word.startswith(("--log-config", "--logging-config")) for word in flags.words)
-    ):
-        raise FlagError("--log-format json and a logging configuration of yours exclude each other")
+    if settings.log_format == "json":
+        refuse_another_configuration(flags)
     ours = settings.api_keys_file is not None or KEYS_VARIABLE in os.environ
     if ours and ("api-key" in flags or os.environ.get("VLLM_API_KEY")):
         raise FlagError(

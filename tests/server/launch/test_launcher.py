@@ -174,6 +174,10 @@ def test_a_port_that_is_none_is_named(port: str) -> None:
         (["model", "--compressor", "none", "--config", "gone.yaml"], "gone.yaml"),
         (["--retention", "7", "model"], "--retention 7"),
         (["--metacompress-config", "gone.yaml"], "gone.yaml"),
+        (["--log-format", "yaml"], "--log-format yaml"),
+        (["--log-format", "json", "--log-config-file", "mine.json"], "--log-format json"),
+        (["--log-format=json", "--logging-config.formatter", "json"], "--log-format json"),
+        (["--disable-access-log-for-endpoints", "/health"], "--no-access-log"),
     ],
 )
 def test_a_start_that_makes_no_sense_is_one_line_and_status_two(

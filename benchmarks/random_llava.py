@@ -57,6 +57,9 @@ EVEN = Shape()
 PROPORTIONED = Shape(tower_hidden=256, tower_layers=7, hidden=768, layers=12)
 """The tower's work is about a twentieth of the language model's, as in LLaVA-1.5-7B."""
 
+LARGER = Shape(tower_hidden=384, tower_layers=11, hidden=1280, layers=16)
+"""The same proportions, with four times the weights."""
+
 
 def save_random_llava(folder: Path, *, shape: Shape = EVEN, seed: int = 0) -> Path:
     """Write the checkpoint, with the embedded model's tokenizer."""

@@ -18,8 +18,9 @@ _MAIN_MODEL = "random-576"
 _FULL, _MAIN = "full", "metacompress 90%"
 _FIT = "sessions_that_fit"
 _ABOUT = {
-    "random-576": "Random LLaVA, 576 tokens, halves proportioned as in LLaVA-1.5-7B",
-    "random-576-even": "Random LLaVA, 576 tokens, tower as large as the language model",
+    "random-576": "Random LLaVA of 100 M, 576 tokens, halves proportioned as in LLaVA-1.5-7B",
+    "random-576-larger": "The same of 365 M",
+    "random-576-even": "Random LLaVA of 54 M, 576 tokens, tower as large as the language model",
     "embedded": "Embedded model, 256 tokens",
 }
 

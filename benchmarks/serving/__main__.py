@@ -33,6 +33,7 @@ from benchmarks.serving.turns import Answers, Load
 MODELS: dict[str, Callable[[Path], Model]] = {
     "embedded": contestants.embedded,
     "random-576": contestants.random_576,
+    "random-576-larger": contestants.random_larger,
     "random-576-even": contestants.random_even,
 }
 

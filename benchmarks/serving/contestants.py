@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.random_llava import (
     EVEN,
+    LARGER,
     PROPORTIONED,
     Shape,
     kv_bytes_per_token,
@@ -94,11 +95,20 @@ def random_576(folder: Path, kv_tokens: int = 4608) -> Model:
     return _random_model("random-576", builder, contestants)
 
 
+def random_larger(folder: Path, kv_tokens: int = 4608) -> Model:
+    """The same proportions with four times the weights: what a request costs anyway weighs less."""
+    return _pair(folder, "random-576-larger", LARGER, kv_tokens)
+
+
 def random_even(folder: Path, kv_tokens: int = 4608) -> Model:
     """A random LLaVA with a tower as large as its language model: where the tower is the bound."""
-    builder = _random(folder, "random-576-even", EVEN, kv_tokens)
+    return _pair(folder, "random-576-even", EVEN, kv_tokens)
+
+
+def _pair(folder: Path, name: str, shape: Shape, kv_tokens: int) -> Model:
+    builder = _random(folder, name, shape, kv_tokens)
     contestants = (builder.full(), *builder.budgets({0.1: REDUCTIONS[0.1]}))
-    return _random_model("random-576-even", builder, contestants)
+    return _random_model(name, builder, contestants)
 
 
 def _random(folder: Path, name: str, shape: Shape, kv_tokens: int) -> "_Builder":

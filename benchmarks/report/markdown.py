@@ -33,7 +33,9 @@ def inverse(found: Mapping[str, Any] | None) -> str:
     if not found:
         return NONE
     low, high = found["ci95"]
-    return f"{1 / found['value']:.1f} times ({1 / high:.1f} to {1 / low:.1f})"
+    digits = 1 if found["value"] < 0.5 else 2
+    value, least, most = (f"{1 / one:.{digits}f}" for one in (found["value"], high, low))
+    return f"{value} times ({least} to {most})"
 
 
 def percent(value: float | None) -> str:

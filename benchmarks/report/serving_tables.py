@@ -1,6 +1,6 @@
 """Tables of `benchmarks/results/serving.jsonl`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from benchmarks.report.markdown import (
@@ -14,9 +14,9 @@ from benchmarks.report.markdown import (
     table,
 )
 
-_MAIN_MODEL = "random-576"
 _FULL, _MAIN = "full", "metacompress 90%"
 _FIT = "sessions_that_fit"
+_LARGEST_CROWD = 8
 _ABOUT = {
     "random-576": "Random LLaVA of 100 M, 576 tokens, halves proportioned as in LLaVA-1.5-7B",
     "random-576-larger": "The same of 365 M",
@@ -33,6 +33,8 @@ def gains(records: Sequence[RawRecord]) -> str:
         ["first token, first turn", *[_gain(records, model, "ttft_first") for model in models]],
         ["first token, later turns", *[_gain(records, model, "ttft_later") for model in models]],
         ["whole first turn", *[_gain(records, model, "total_first") for model in models]],
+        ["first token, later turns, idle sessions", *[_idle(records, model) for model in models]],
+        ["turns per second, 8 dialogues at once", *[_crowd(records, model) for model in models]],
         ["KV of the picture", *[_kept_kv(records, model) for model in models]],
         ["sessions in the same KV memory", *[_sessions(records, model) for model in models]],
         ["answers right", *[_both_right(records, model) for model in models]],
@@ -204,6 +206,39 @@ def _gain(records: Sequence[RawRecord], model: str, name: str) -> str:
     return f"{times}, {inverse(ours['ratio'][name])} sooner"
 
 
+def _idle(records: Sequence[RawRecord], model: str) -> str:
+    """Later turns of more sessions than fit uncompressed, session tiers off."""
+    found = _part(records, "pressure")
+    full, ours = _both(found, model, lambda cell: cell["pressure"] == "high")
+    if full is None or ours is None:
+        return NONE
+    times = [milliseconds(one["metrics"]["ttft_later_s"]) for one in (full, ours)]
+    more = inverse(ours["metrics"]["ratio"]["ttft_later"])
+    return f"{times[0]} → {times[1]} ms, {more} sooner ({ours['cell']['sessions']} sessions)"
+
+
+def _crowd(records: Sequence[RawRecord], model: str) -> str:
+    """Throughput of the largest crowd."""
+    found = _part(records, "crowds")
+    full, ours = _both(found, model, lambda cell: cell["at_once"] == _LARGEST_CROWD)
+    if full is None or ours is None:
+        return NONE
+    counts = [one["metrics"]["turns_per_s"] for one in (full, ours)]
+    return f"{counts[0]:.1f} → {counts[1]:.1f}, {counts[1] / counts[0]:.1f} times"
+
+
+def _both(
+    records: Sequence[RawRecord], model: str, chosen: Callable[[Any], bool]
+) -> tuple[RawRecord | None, RawRecord | None]:
+    """All tokens and a tenth, of the cells that are meant."""
+    cells = {
+        record["cell"]["contestant"]: record
+        for record in records
+        if record["cell"]["model"] == model and chosen(record["cell"])
+    }
+    return cells.get(_FULL), cells.get(_MAIN)
+
+
 def _kept_kv(records: Sequence[RawRecord], model: str) -> str:
     found = _cell(records, model, "memory", _MAIN)
     if found is None:
@@ -227,7 +262,8 @@ def _both_right(records: Sequence[RawRecord], model: str) -> str:
     full, ours = (_cell(records, model, "turns", name)["metrics"] for name in (_FULL, _MAIN))
     if not full["accuracy_per_turn"]:
         return "random weights"
-    return f"{percent(_right(full))} → {percent(_right(ours))}"
+    answers = sum(turn["answers"] for turn in full["accuracy_per_turn"])
+    return f"{percent(_right(full))} → {percent(_right(ours))} of {answers}"
 
 
 def _right(metrics: Any) -> float:

@@ -69,6 +69,8 @@ SERVING = [
     timed("full", "crowds", at_once=1, tokens=576),
     timed("metacompress 90%", "crowds", at_once=1),
     timed("full", "arrivals", rate=0.5),
+    timed("full", "crowds", at_once=8, tokens=576),
+    timed("metacompress 90%", "crowds", at_once=8),
     timed("full", "pressure", pressure="high", sessions=16),
 ]
 
@@ -79,13 +81,15 @@ def test_gains_are_those_of_the_records():
     assert "400 → 400 ms, 4.0 times (2.0 to 5.0) sooner" in text
     assert "| KV of the picture | 9.7 % (m / n is 9.7 %) |" in text
     assert "4 → 24 (6.0 times, 24 words); 2 → 12 (6.0 times, 96 words)" in text
-    assert "75.0 % → 75.0 %" in text
+    assert "75.0 % → 75.0 % of 8 |" in text
+    assert "| turns per second, 8 dialogues at once | 2.0 → 2.0, 1.0 times |" in text
+    assert "| first token, later turns, idle sessions | – |" in text
 
 
 def test_every_serving_table_has_its_rows():
     assert "| metacompress 90% | 56 | 400, 500, 600 |" in serving_tables.contestants(SERVING)
     assert "| 24 (6.0 times) | 12 (6.0 times) |" in serving_tables.memory(SERVING)
-    assert serving_tables.crowds(SERVING).count("\n") == 3
+    assert serving_tables.crowds(SERVING).count("\n") == 5
     assert "| 0.50 per s | full |" in serving_tables.arrivals(SERVING)
     assert "| high (16 sessions) | full |" in serving_tables.pressure(SERVING)
     assert "| 100.0 | 25.0 % | 1.00 | 1.0 % |" in serving_tables.costs(SERVING)
@@ -99,7 +103,7 @@ def test_the_page_joins_what_is_in_the_record_shape_and_nothing_else(tmp_path):
     assert "### One dialogue at a time" in text
     assert "## Wishes" in text
     assert "| size 1 | speed_s 1.5 |" in text
-    assert "`python -m benchmarks.serving`: 8 records, 2026-11-22 23:00" in text
+    assert "`python -m benchmarks.serving`: 10 records, 2026-11-22 23:00" in text
     assert "llava-1.5" not in text.split("## Serving")[0]
 
 

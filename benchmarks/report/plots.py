@@ -1,5 +1,6 @@
 """Plots of committed results: latency by load, sessions by memory, accuracy by tokens."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,13 @@ def draw_crowds(records: Sequence[RawRecord], path: Path) -> None:
 
 
 def draw_memory(records: Sequence[RawRecord], path: Path) -> None:
-    """Sessions against KV memory: measured at one size, and the line through it."""
+    """Sessions against KV memory: measured at one size, and the line through it.
+
+    Of the models with the most contestants.
+    """
     found = [record for record in records if record["cell"]["part"] == "memory"]
-    models = list(dict.fromkeys(record["cell"]["model"] for record in found))
+    counts = Counter(record["cell"]["model"] for record in found)
+    models = [model for model, count in counts.items() if count == max(counts.values())]
     figure = Figure(figsize=(5 * len(models), 4.2), layout="constrained")
     panels = figure.subplots(1, len(models), squeeze=False)[0]
     for panel, model in zip(panels, models, strict=True):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -98,11 +99,15 @@ def test_dialogues_are_the_same_again_and_others_under_another_name(tmp_path):
 
 def test_noise_comes_in_every_size_and_no_picture_twice(tmp_path):
     found = dialogues.noise(tmp_path, "a", 4, 1)
-    pictures = [Image.open(one.picture) for one in found]
-    assert [picture.size for picture in pictures] == [*dialogues.SIZES, dialogues.SIZES[0]]
-    assert pictures[0].tobytes() != pictures[3].tobytes()
+    assert [_size(one) for one in found] == [*dialogues.SIZES, dialogues.SIZES[0]]
+    assert Path(found[0].picture).read_bytes() != Path(found[3].picture).read_bytes()
     (large,) = dialogues.large(tmp_path, "b", 1, 1)
-    assert Image.open(large.picture).size == dialogues.LARGE
+    assert _size(large) == dialogues.LARGE
+
+
+def _size(dialogue):
+    with Image.open(dialogue.picture) as picture:
+        return picture.size
 
 
 def test_a_text_of_so_many_words(tmp_path):

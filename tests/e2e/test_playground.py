@@ -254,6 +254,49 @@ def test_a_look_at_nonsense_is_an_error_in_words(
     assert code is None or error["code"] == code
 
 
+def test_what_the_model_does_not_see_stays_dark(visit: Callable[..., Visit]) -> None:
+    """As with LLaVA-1.5's own processor, which cuts off what is longer than a square."""
+    one = visit()
+    middle = {"left": 0.25, "top": 0.0, "width": 0.5, "height": 1.0}
+    change_answers(one.page, "**/playground/look", lambda answer: {**answer, "visible": middle})
+    one.take_sample()
+    rows = np.array(one.lit()).reshape(8, 8)
+    cut = np.concatenate([rows[:, :2], rows[:, -2:]], axis=1)
+    assert len(np.unique(cut)) == 1
+    assert cut.max() > rows[:, 2:6].max()
+
+
+def test_a_server_without_a_compressor_is_a_plain_chat(visit: Callable[..., Visit]) -> None:
+    one = visit(key=False)
+    change_answers(
+        one.page,
+        "**/v1/models",
+        lambda answer: {"data": [{**answer["data"][0], "metacompress": None}]},
+    )
+    one.enter_key()
+    one.page.click("#samples button")
+    one.page.wait_for_selector("#caption:has-text('without a compressor')")
+    assert one.page.is_hidden("#budgets")
+    assert one.page.is_hidden("#kept")
+    assert one.page.is_hidden("#compare-box")
+    one.ask("Is there a key?")
+    assert one.answers() == ["Yes, there is a key."]
+    assert one.tiles()[1] == "Visual KV in every turn – not told by this server"
+
+
+def change_answers(page: "Page", path: str, change: Callable[[Any], Any]) -> None:
+    """From here on the page gets the server's answers with a change."""
+
+    def handle(route: Any) -> None:
+        answer = route.fetch()
+        if answer.ok:
+            route.fulfill(response=answer, json=change(answer.json()))
+        else:
+            route.fulfill(response=answer)
+
+    page.route(path, handle)
+
+
 def test_looking_leaves_the_counts_of_requests_alone(served: RunningServer) -> None:
     url = "data:image/png;base64," + base64.b64encode(make_png(5)).decode()
     before = served.metric("metacompress_vision_tower_runs_total")

@@ -29,9 +29,12 @@ export async function samples() {
   return (await call("playground/samples.json")).json();
 }
 
-export async function look(url, detail, signal) {
-  const answer = await send("playground/look", { image_url: { url, detail } }, { signal });
-  return answer.json();
+export async function samplePicture(name) {
+  return (await call(`playground/${name}`)).blob();
+}
+
+export async function look(url, detail) {
+  return (await send("playground/look", { image_url: { url, detail } })).json();
 }
 
 // Yields {text} as it comes, and {usage} at the end.

@@ -31,4 +31,5 @@ export function offerBudgets(budgets, chosen, onChange) {
   });
   const [legend] = $("budgets").children;
   $("budgets").replaceChildren(legend, ...choices);
+  $("budgets").hidden = !budgets.length;
 }

@@ -52,7 +52,7 @@ async function start() {
 async function meetServer() {
   try {
     [state.card] = await models();
-    offerSamples(await samples(), takePicture);
+    offerSamples(await samples(), takePicture, report);
   } catch (error) {
     report(error);
     return;
@@ -133,7 +133,13 @@ async function askSides(asked, first) {
   }
   if (state.running === running) state.running = undefined;
   refresh();
-  $("question").focus({ preventScroll: true });
+  keepFocus();
+}
+
+// A question that was clicked is gone. Where a finger types, the keyboard would cover the answer.
+function keepFocus() {
+  const lost = document.activeElement === document.body;
+  if (lost && matchMedia("(pointer: fine)").matches) $("question").focus({ preventScroll: true });
 }
 
 async function askOne(asked, index, signal) {
@@ -145,7 +151,7 @@ async function askOne(asked, index, signal) {
       view.grow(text);
       asked.turn.scroll();
     });
-    asked.answers.push({ ...answer, full: answer.kept === answer.original });
+    asked.answers.push({ ...answer, full: answer.kept === answer.original, beside: side.beside });
     view.done(answer);
     $("status").textContent = `${side.name}: ${answer.text}`;
   } catch (error) {
@@ -173,11 +179,13 @@ function sidesToAsk() {
   const kept = {
     name: budget ? `${budget.tokens} of ${all} visual tokens` : state.card.id,
     detail: budget ? state.detail : "auto",
-    full: state.detail === FULL,
+    full: !budget || state.detail === FULL,
+    beside: false,
     dialogue: dialogueOf("kept"),
   };
   if (!compare) return [kept];
-  return [kept, { name: `All ${all} visual tokens`, detail: FULL, full: true, dialogue: dialogueOf("full") }];
+  const name = `All ${all} visual tokens`;
+  return [kept, { name, detail: FULL, full: true, beside: true, dialogue: dialogueOf("full") }];
 }
 
 function dialogueOf(side) {
@@ -199,8 +207,8 @@ function endDialogues() {
 }
 
 function refresh() {
-  const answers = state.turns.flat();
-  const last = answers.filter((answer) => !answer.full || state.detail === FULL).at(-1);
+  const answers = state.turns.flat().filter((answer) => !answer.beside);
+  const last = answers.at(-1);
   const compressor = state.card?.metacompress;
   const chosen = state.budgets.find(({ detail }) => detail === state.detail);
   const kept = chosen?.tokens ?? last?.kept;
@@ -210,7 +218,7 @@ function refresh() {
       kept,
       original: compressor?.image_tokens_original ?? last.original,
       bytesPerToken: compressor?.kv_bytes_per_token,
-      answers: answers.filter((answer) => !answer.full || state.detail === FULL),
+      answers,
     });
   }
   showTiming(state.turns);

@@ -1,5 +1,6 @@
 // The picture: dropped, pasted, chosen or a sample, always as a data URL.
 
+import { samplePicture } from "./api.js";
 import { $, element } from "./format.js";
 
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
@@ -25,6 +26,7 @@ export function takePictures(taken, refused) {
     }
   });
   document.addEventListener("dragover", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
     document.body.classList.add("dragging");
   });
@@ -32,36 +34,41 @@ export function takePictures(taken, refused) {
     if (!event.relatedTarget) document.body.classList.remove("dragging");
   });
   document.addEventListener("drop", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
     document.body.classList.remove("dragging");
     take(event.dataTransfer.files[0]);
   });
 }
 
-export function offerSamples(samples, taken) {
+export function offerSamples(samples, taken, failed) {
   $("samples-box").hidden = !samples.length;
   $("samples").replaceChildren(...samples.map((sample, index) => {
-    const url = `playground/${sample.picture}`;
     const button = element("button", { type: "button", "aria-label": `Sample picture ${index + 1}` }, [
-      element("img", { src: url, alt: "", draggable: false }),
+      element("img", { src: `playground/${sample.picture}`, alt: "", draggable: false }),
     ]);
     button.addEventListener("click", async () => {
-      const blob = await (await fetch(url)).blob();
-      taken(await dataUrl(blob), sample.questions);
+      try {
+        taken(await dataUrl(await samplePicture(sample.picture)), sample.questions);
+      } catch (error) {
+        failed(error);
+      }
     });
     return element("li", {}, [button]);
   }));
 }
 
-// Shows the picture in its own proportions; false where the browser cannot read it.
+// Shows the picture in its own proportions. Where the browser cannot read it, it returns false, and
+// what was shown before stays.
 export async function show(url) {
-  const image = $("picture");
+  const image = new Image();
   image.src = url;
   try {
     await image.decode();
   } catch {
     return false;
   }
+  $("picture").src = url;
   $("frame").style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
   return true;
 }

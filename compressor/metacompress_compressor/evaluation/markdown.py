@@ -6,6 +6,7 @@ from typing import Any
 
 Record = Mapping[str, Any]
 
+_RIVALS_SHOWN = 5
 _FORM_PART = re.compile(r", (?!\d)")  # a list of budgets is one part
 
 
@@ -38,6 +39,26 @@ def accuracy_table(records: Sequence[Record]) -> str:
     ]
     heads = [f"{1 - budget:.0%} less" for budget in budgets]
     return _table(["accuracy in percent, kept / contiguous positions", *heads], rows)
+
+
+def headline_table(records: Sequence[Record]) -> str:
+    """The full model, the first mapping and the best baselines at a tenth of the tokens."""
+    tried = _best_of_each(records, _main_budget(records))
+    rivals = [record for record in tried if record["kind"] == "prompt-agnostic"]
+    rivals.sort(key=lambda record: record["accuracy"]["value"], reverse=True)
+    mapping = next(record for record in tried if record["kind"] == "mapping")
+    rows = [
+        [
+            _name(record),
+            f"{record['visual_tokens']:g}",
+            _with_interval(record["accuracy"]),
+            _percent(record["retention"]),
+            *[_percent(turn) for turn in record["per_turn"]],
+        ]
+        for record in [_full(records), mapping, *rivals[:_RIVALS_SHOWN]]
+    ]
+    heads = [f"turn {number}" for number in range(1, len(rows[0]) - 3)]
+    return _table(["", "visual tokens", "right (95 %)", "of full", *heads], rows)
 
 
 def turns_table(records: Sequence[Record]) -> str:
@@ -158,6 +179,7 @@ def cost_table(records: Sequence[Record]) -> str:
 #: By the name that a page asks for it: heading, and what makes it.
 TABLES: dict[str, tuple[str, Callable[[Sequence[Record]], str]]] = {
     "provenance": ("What was measured", provenance),
+    "headline": ("In short, at about a tenth of the tokens", headline_table),
     "accuracy": ("Accuracy at every budget", accuracy_table),
     "lead": ("Lead of the mapping over the best prompt-agnostic baseline", lead_table),
     "mappings": ("Mappings", mappings_table),

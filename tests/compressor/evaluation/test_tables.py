@@ -96,6 +96,7 @@ def page(tmp_path):
         ("mappings", "| **Ours** | a form | 80.0 (79.0 to 81.0) |"),
         ("seeds", "| Ours, Again | 2 | 75.0 (70.0 to 80.0) |"),
         ("seed_turns", "| Ours, Again | 2 | 75.0 (70.0 to 80.0) | 83.3 (77.8 to 88.9) |"),
+        ("headline", "| **Ours** | 25 | 80.0 (79.0 to 81.0) | 80.0 | 80.0 | 40.0 |"),
         ("cost", "| Sample | 0.30 G | 9.8% | 9.8% | 1.0% | 2.0% |"),
     ],
 )

@@ -459,8 +459,8 @@ LATENCY = Row(
                 Query(f"sum(metacompress_requests_in_flight{{{M}}})", "in flight"),
                 Query(f"sum(vllm:num_requests_running{{{M}}})", "running"),
                 Query(f"sum(vllm:num_requests_waiting{{{M}}})", "waiting"),
-                width=24,
-        ),
+            ),
+            width=24,
         ),
     ),
 )

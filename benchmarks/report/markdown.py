@@ -55,10 +55,10 @@ def origin(records: Sequence[RawRecord]) -> str:
     when = " to ".join(_minute(time) for time in (min(times), max(times))) if times else "no time"
     hardware = ", ".join(f"{name} {value}" for name, value in first["hardware"].items())
     versions = ", ".join(f"{name} {value}" for name, value in first["versions"].items())
+    commands = ", ".join(dict.fromkeys(f"`{one['provenance']['command']}`" for one in records))
     commits = ", ".join(dict.fromkeys(str(one["provenance"]["commit"]) for one in records))
     return (
-        f"`{first['command']}`: {len(records)} records, {when} UTC. {hardware}; {versions}; "
-        f"commit {commits}."
+        f"{commands}: {len(records)} records, {when} UTC. {hardware}; {versions}; commit {commits}."
     )
 
 

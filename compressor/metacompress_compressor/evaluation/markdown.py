@@ -123,8 +123,11 @@ def mappings_table(records: Sequence[Record]) -> str:
             r for r in group if r["kind"] == "mapping" and r["positions"] == r["trained_positions"]
         ]
         if own:
-            found = [_at(own, budget)[0]["accuracy"] for budget in budgets]
-            rows.append([_name(own[0]), forms[own[0]["form"]], *map(_with_interval, found)])
+            found = [
+                _with_interval(tried[0]["accuracy"]) if (tried := _at(own, budget)) else "–"
+                for budget in budgets
+            ]
+            rows.append([_name(own[0]), forms[own[0]["form"]], *found])
     heads = [f"{1 - budget:.0%} less" for budget in budgets]
     return _table(["mapping", "form", *heads], rows)
 

@@ -231,8 +231,9 @@ def _main_budget(records: Sequence[Record]) -> float:
 def _best_of_each(records: Sequence[Record], budget: float) -> list[Record]:
     """Of each method at a budget, the rule of positions that it does better with."""
     return [
-        max(_at(group, budget), key=lambda record: record["accuracy"]["value"])
+        max(tried, key=lambda record: record["accuracy"]["value"])
         for group in _groups(records, lambda r: (r["method"], r["windows"]))
+        if (tried := _at(group, budget))
     ]
 
 
@@ -251,6 +252,8 @@ def _at(group: Sequence[Record], budget: float) -> list[Record]:
 
 
 def _both_positions(records: Sequence[Record]) -> str:
+    if not records:
+        return "–"
     by_rule = {record["positions"]: _percent(record["accuracy"]) for record in records}
     shown = " / ".join(by_rule[rule] for rule in ("kept", "contiguous") if rule in by_rule)
     return f"{shown} ({records[0]['visual_tokens']:g})"

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .cells import markdown_table, mean_and_range, percent, with_interval
+
 Record = Mapping[str, Any]
 
 _RIVALS_SHOWN = 5
@@ -32,13 +34,13 @@ def accuracy_table(records: Sequence[Record]) -> str:
     """Accuracy in percent at every budget, with kept / with contiguous positions."""
     budgets = _budgets(records)
     full = _full(records)
-    rows = [["full", *[_percent(full["accuracy"]) for _ in budgets]]]
+    rows = [["full", *[percent(full["accuracy"]) for _ in budgets]]]
     rows += [
         [_name(group[0]), *[_both_positions(_at(group, budget)) for budget in budgets]]
         for group in _groups(records, lambda r: (r["method"], r["windows"]))
     ]
     heads = [f"{1 - budget:.0%} less" for budget in budgets]
-    return _table(["accuracy in percent, kept / contiguous positions", *heads], rows)
+    return markdown_table(["accuracy in percent, kept / contiguous positions", *heads], rows)
 
 
 def headline_table(records: Sequence[Record]) -> str:
@@ -51,14 +53,14 @@ def headline_table(records: Sequence[Record]) -> str:
         [
             _name(record),
             f"{record['visual_tokens']:g}",
-            _with_interval(record["accuracy"]),
-            _percent(record["retention"]),
-            *[_percent(turn) for turn in record["per_turn"]],
+            with_interval(record["accuracy"]),
+            percent(record["retention"]),
+            *[percent(turn) for turn in record["per_turn"]],
         ]
         for record in [_full(records), mapping, *rivals[:_RIVALS_SHOWN]]
     ]
     heads = [f"turn {number}" for number in range(1, len(rows[0]) - 3)]
-    return _table(["", "visual tokens", "right (95 %)", "of full", *heads], rows)
+    return markdown_table(["", "visual tokens", "right (95 %)", "of full", *heads], rows)
 
 
 def turns_table(records: Sequence[Record]) -> str:
@@ -70,15 +72,15 @@ def turns_table(records: Sequence[Record]) -> str:
             _name(record),
             f"{record['visual_tokens']:g}",
             _rule(record),
-            _with_interval(record["accuracy"]),
-            _percent(record["retention"]),
-            *[_percent(turn) for turn in record["per_turn"]],
+            with_interval(record["accuracy"]),
+            percent(record["retention"]),
+            *[percent(turn) for turn in record["per_turn"]],
         ]
         for record in chosen
     ]
     heads = [f"turn {number}" for number in range(1, turns + 1)]
     heads = ["method", "tokens", "positions", "accuracy (95 %)", "of full", *heads]
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def kinds_table(records: Sequence[Record]) -> str:
@@ -89,7 +91,7 @@ def kinds_table(records: Sequence[Record]) -> str:
         [_name(record), *[f"{100 * record['per_kind'][kind]:.1f}" for kind in kinds]]
         for record in chosen
     ]
-    return _table(["accuracy in percent", *[f"`{kind or 'any'}`" for kind in kinds]], rows)
+    return markdown_table(["accuracy in percent", *[f"`{kind or 'any'}`" for kind in kinds]], rows)
 
 
 def lead_table(records: Sequence[Record]) -> str:
@@ -106,12 +108,14 @@ def lead_table(records: Sequence[Record]) -> str:
                 f"{1 - record['retention_ratio']:.0%}",
                 _name(record),
                 f"{overall['over']} ({overall['over_tokens']:g}, {overall['over_positions']})",
-                _with_interval(overall, sign=True),
-                *[_with_interval(turn, sign=True) for turn in record["lead"]["per_turn"]],
+                with_interval(overall, sign=True),
+                *[with_interval(turn, sign=True) for turn in record["lead"]["per_turn"]],
             ]
         )
     heads = [f"turn {number}" for number in range(1, turns + 1)]
-    return _table(["reduction", "mapping", "best baseline", "lead, all turns", *heads], rows)
+    return markdown_table(
+        ["reduction", "mapping", "best baseline", "lead, all turns", *heads], rows
+    )
 
 
 def mappings_table(records: Sequence[Record]) -> str:
@@ -124,12 +128,12 @@ def mappings_table(records: Sequence[Record]) -> str:
         ]
         if own:
             found = [
-                _with_interval(tried[0]["accuracy"]) if (tried := _at(own, budget)) else "–"
+                with_interval(tried[0]["accuracy"]) if (tried := _at(own, budget)) else "–"
                 for budget in budgets
             ]
             rows.append([_name(own[0]), forms[own[0]["form"]], *found])
     heads = [f"{1 - budget:.0%} less" for budget in budgets]
-    return _table(["mapping", "form", *heads], rows)
+    return markdown_table(["mapping", "form", *heads], rows)
 
 
 def seeds_table(records: Sequence[Record]) -> str:
@@ -138,9 +142,9 @@ def seeds_table(records: Sequence[Record]) -> str:
     rows = []
     for names, seeds, group in _seeds(records):
         shares = [[r["accuracy"]["value"] for r in _at(group, budget)] for budget in budgets]
-        rows.append([names, seeds, *map(_mean_and_range, shares)])
+        rows.append([names, seeds, *map(mean_and_range, shares)])
     heads = [f"{1 - budget:.0%} less" for budget in budgets]
-    return _table(["mappings", "seeds", *heads], rows)
+    return markdown_table(["mappings", "seeds", *heads], rows)
 
 
 def seed_turns_table(records: Sequence[Record]) -> str:
@@ -154,9 +158,9 @@ def seed_turns_table(records: Sequence[Record]) -> str:
             for turn, whole in enumerate(full)
         ]
         overall = [r["retention"]["value"] for r in tried]
-        rows.append([names, seeds, *map(_mean_and_range, [overall, *kept])])
+        rows.append([names, seeds, *map(mean_and_range, [overall, *kept])])
     heads = [f"turn {number}" for number in range(1, len(full) + 1)]
-    return _table(["percent of the full model", "seeds", "all turns", *heads], rows)
+    return markdown_table(["percent of the full model", "seeds", "all turns", *heads], rows)
 
 
 def cost_table(records: Sequence[Record]) -> str:
@@ -176,7 +180,7 @@ def cost_table(records: Sequence[Record]) -> str:
             ]
         )
     heads = ["prefill FLOPs", "of full", "visual KV", "reduction, FLOPs", "reduction, time"]
-    return _table(["method", *heads], rows)
+    return markdown_table(["method", *heads], rows)
 
 
 #: By the name that a page asks for it: heading, and what makes it.
@@ -254,7 +258,7 @@ def _at(group: Sequence[Record], budget: float) -> list[Record]:
 def _both_positions(records: Sequence[Record]) -> str:
     if not records:
         return "–"
-    by_rule = {record["positions"]: _percent(record["accuracy"]) for record in records}
+    by_rule = {record["positions"]: percent(record["accuracy"]) for record in records}
     shown = " / ".join(by_rule[rule] for rule in ("kept", "contiguous") if rule in by_rule)
     return f"{shown} ({records[0]['visual_tokens']:g})"
 
@@ -280,23 +284,3 @@ def _share(record: Record, unit: str) -> str:
         return "in the model"
     share = f"{reduction[f'{unit}_share_of_tower']:.1%}"
     return f"{share} instead" if reduction["instead_of_tower"] else share
-
-
-def _percent(estimate: Mapping[str, Any]) -> str:
-    return "–" if estimate["value"] is None else f"{100 * estimate['value']:.1f}"
-
-
-def _mean_and_range(shares: Sequence[float]) -> str:
-    mean = sum(shares) / len(shares)
-    return f"{100 * mean:.1f} ({100 * min(shares):.1f} to {100 * max(shares):.1f})"
-
-
-def _with_interval(estimate: Mapping[str, Any], *, sign: bool = False) -> str:
-    low, high = (f"{100 * bound:.1f}" for bound in estimate["ci95"])
-    value = 100 * estimate["value"]
-    return f"{value:+.1f} ({low} to {high})" if sign else f"{value:.1f} ({low} to {high})"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *rows])

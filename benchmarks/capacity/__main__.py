@@ -8,7 +8,8 @@ for keys and values. Predicted from the model's configuration alone, then measur
 KV blocks that a picture holds, and sessions that are kept. The time of a first turn is predicted
 from a rate and an overhead that were fitted to questions without a picture in the same run, plus
 the tower's own time as the server counts it; nothing about a picture's prefill is fitted. Servers
-take turns, and ratios are paired by round. Writes benchmarks/results/capacity.jsonl; `python -m
+take turns, and ratios are paired by round. Writes its models' lines of
+benchmarks/results/capacity.jsonl; `python -m
 benchmarks.capacity.page` puts it into docs/capacity.md.
 """
 
@@ -26,7 +27,7 @@ import torch
 from benchmarks.capacity.first_turns import FirstTurns, first_turns
 from benchmarks.capacity.held import held
 from benchmarks.capacity.subject import BLOCK_TOKENS, CapacityCheckError, Subject, make_subject
-from benchmarks.records import RESULTS, Record, provenance, write
+from benchmarks.records import RESULTS, Record, provenance, read, write
 from benchmarks.serving.client import ClientError
 from benchmarks.serving.contestants import FULL, MAIN, embedded, random_576
 from benchmarks.serving.servers import running
@@ -91,17 +92,17 @@ def _record(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
-    records: list[Record] = []
     try:
         for name in args.model or MODELS:
             with tempfile.TemporaryDirectory() as folder:
-                records += measure_model(name, args.rounds, Path(folder))
-            write(args.output, records)
+                records = measure_model(name, args.rounds, Path(folder))
+            others = [one for one in read(args.output) if one.cell["model"] != name]
+            write(args.output, [*others, *records])
+            for record in records:
+                print(json.dumps({**record.cell, **record.metrics}), flush=True)
     except (CapacityCheckError, ClientError, DemoError) as error:
         print(f"benchmarks.capacity: {error}", file=sys.stderr)
         return 1
-    for record in records:
-        print(json.dumps({**record.cell, **record.metrics}))
     return 0
 
 

@@ -24,7 +24,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models_table,
     "check": lambda: check_table(read(RESULTS / "capacity.jsonl")),
     "outsiders": lambda: outsiders_table(read(RESULTS / "outsiders.jsonl")),
-    "gpu profile": lambda: profile_table(read(RESULTS / "gpu-profile.jsonl")),
+    "gpu-profile": lambda: profile_table(read(RESULTS / "gpu-profile.jsonl")),
 }
 
 _MARKED = re.compile(

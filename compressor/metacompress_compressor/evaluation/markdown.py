@@ -153,14 +153,13 @@ def seed_turns_table(records: Sequence[Record]) -> str:
     rows = []
     for names, seeds, group in _seeds(records):
         tried = _at(group, budget)
-        kept = [
-            [r["per_turn"][turn]["value"] / whole["value"] for r in tried]
-            for turn, whole in enumerate(full)
-        ]
-        overall = [r["retention"]["value"] for r in tried]
-        rows.append([names, seeds, *map(mean_and_range, [overall, *kept])])
+        overall = [v for r in tried if (v := r["retention"]["value"]) is not None]
+        turns = zip(*[r["per_turn"] for r in tried], strict=True)
+        cells = [mean_and_range(overall) if overall else "–", *map(_kept_of, full, turns)]
+        rows.append([names, seeds, *cells])
     heads = [f"turn {number}" for number in range(1, len(full) + 1)]
-    return markdown_table(["percent of the full model", "seeds", "all turns", *heads], rows)
+    heads = ["percent of the full model", "seeds", "all turns", *heads]
+    return markdown_table(heads, rows)
 
 
 def cost_table(records: Sequence[Record]) -> str:
@@ -196,6 +195,13 @@ TABLES: dict[str, tuple[str, Callable[[Sequence[Record]], str]]] = {
     "kinds": ("By kind of question, at about a tenth of the tokens", kinds_table),
     "cost": ("Work, at about a tenth of the tokens", cost_table),
 }
+
+
+def _kept_of(whole: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]) -> str:
+    """Mean and range of some accuracies as shares of the full model's; a dash if that has none."""
+    if not whole["value"]:
+        return "–"
+    return mean_and_range([estimate["value"] / whole["value"] for estimate in tried])
 
 
 def _seeds(records: Sequence[Record]) -> list[tuple[str, str, list[Record]]]:

@@ -1,6 +1,7 @@
 """A compressor that does not fit the model stops the start with one line, before vLLM is loaded."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -89,5 +90,12 @@ def test_rope_that_cannot_keep_positions_asks_for_contiguous_ones(
     assert "contiguous" in line
 
 
-def test_nothing_heavy_is_imported_for_that() -> None:
-    assert "vllm.engine" not in sys.modules
+def test_nothing_heavy_is_imported_for_that(checkpoint: Path, tmp_path: Path) -> None:
+    """In a process of its own: this one has seen other tests."""
+    words = ["serve", str(checkpoint), "--compressor", str(tmp_path / "nowhere")]
+    code = (
+        "import sys; from metacompress_server.cli import main; "
+        f"status = main({words!r}); print(status, 'vllm.engine' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["2", "False"]

@@ -1,3 +1,4 @@
+import contextvars
 import io
 import json
 import logging
@@ -33,7 +34,8 @@ def test_a_line_has_time_level_logger_and_message(
     written: tuple[logging.Logger, io.StringIO],
 ) -> None:
     logger, stream = written
-    logger.warning("%d pictures\nand a second line", 3)
+    # In a context of its own: outside of every request, whatever was tested before.
+    contextvars.Context().run(logger.warning, "%d pictures\nand a second line", 3)
     (line,) = lines(stream)
     assert line.pop("time").endswith("+00:00")
     assert line == {

@@ -24,7 +24,10 @@ def main(folder: Path) -> int:
         print(finding)
     if findings:
         return VULNERABLE
-    if unanswered or not reports:
+    if not reports:
+        print("audit: the advisory database did not answer; NOTHING WAS AUDITED")
+        return UNKNOWN
+    if unanswered:
         print(f"audit: {len(unanswered)} packages could not be looked up; THEY WERE NOT AUDITED")
         return UNKNOWN
     print("audit: no known vulnerability in any pinned package")

@@ -32,3 +32,4 @@ def test_nobody_could_be_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "NOT AUDITED" in capsys.readouterr().out
     (tmp_path / "cpu.json").unlink()
     assert runpy.run_path(str(SCRIPT))["main"](tmp_path) == 3
+    assert "NOTHING WAS AUDITED" in capsys.readouterr().out

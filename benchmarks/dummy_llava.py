@@ -20,8 +20,8 @@ from transformers import (
     LlavaConfig,
 )
 
-from benchmarks.random_llava import save_processor
-from metacompress_compressor.artifact import BaseModelInfo, CompressorConfig, save_artifact
+from benchmarks.random_llava import save_processor, save_untrained
+from metacompress_compressor.artifact import BaseModelInfo
 from metacompress_compressor.embedded import model_dir
 from metacompress_compressor.fingerprint import model_fingerprint
 from metacompress_compressor.language_model_shape import LanguageModelShape
@@ -74,15 +74,7 @@ def save_dummy_compressor(folder: Path, checkpoint: Path, model: ModelShape) -> 
         image_size=model.pictures.image_size,
         patch_size=model.pictures.patch_size,
     )
-    config = CompressorConfig.describe(
-        mapping,
-        positions="kept",
-        retention_ratio=0.1,
-        trained_retention_ratios=RETENTION_RATIOS,
-        base_model=about,
-    )
-    save_artifact(folder, mapping, config)
-    return folder
+    return save_untrained(folder, mapping, about, RETENTION_RATIOS)
 
 
 def _save_projector(file: Path, widths: tuple[int, ...], seed: int) -> None:

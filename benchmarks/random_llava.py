@@ -99,11 +99,18 @@ def save_random_compressor(
         image_size=shape.image_size,
         patch_size=PATCH_SIZE,
     )
+    return save_untrained(folder, mapping, about, RETENTION_RATIOS)
+
+
+def save_untrained(
+    folder: Path, mapping: TokenMapping, about: BaseModelInfo, ratios: tuple[float, ...]
+) -> Path:
+    """Write a mapping as an artifact with kept positions, a tenth of the tokens by default."""
     config = CompressorConfig.describe(
         mapping,
         positions="kept",
         retention_ratio=0.1,
-        trained_retention_ratios=RETENTION_RATIOS,
+        trained_retention_ratios=ratios,
         base_model=about,
     )
     save_artifact(folder, mapping, config)

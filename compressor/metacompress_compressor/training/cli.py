@@ -47,14 +47,14 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         job = job_from(args)
-        team = Team(job.device)
-        console = RunConsole(quiet=not team.is_main)
-        if args.dry_run:
-            estimate = dry_run(job, team, console)
-            if team.is_main:
-                print(json.dumps(estimate))
-            return 0
-        result = run_training(job, team, console)
+        with Team(job.device) as team:
+            console = RunConsole(quiet=not team.is_main)
+            if args.dry_run:
+                estimate = dry_run(job, team, console)
+                if team.is_main:
+                    print(json.dumps(estimate))
+                return 0
+            result = run_training(job, team, console)
     except (
         SettingsError,
         AdapterError,

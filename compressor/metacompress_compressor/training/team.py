@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
@@ -25,7 +25,8 @@ class Team:
     """Splits each batch over the processes of a run and adds up their gradients.
 
     Start several with `accelerate launch` or `torchrun`; without them there is one process and
-    every method is trivial.
+    every method is trivial. A context manager: a process that ends without leaving its team is
+    aborted now and then by a thread of the process group that still runs.
 
     Args:
         device: torch device of a single process; of several, its type alone.
@@ -46,6 +47,12 @@ class Team:
         if self.size > 1 and wanted.index is not None:
             raise SettingsError(f"several processes choose their devices: not device {device}")
         self.device = wanted if self.size == 1 else self.accelerator.device
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.accelerator.end_training()
 
     @property
     def is_main(self) -> bool:

@@ -28,7 +28,9 @@ def out_of_memory(self, step, weights):
 Trainer._own_gradients = out_of_memory
 parser = argparse.ArgumentParser()
 cli.add_arguments(parser)
-sys.exit(cli.run(parser.parse_args(options)))
+status = cli.run(parser.parse_args(options))
+# A process that is still in its group is aborted at exit, but only now and then.
+sys.exit("still in the process group" if torch.distributed.is_initialized() else status)
 """
 
 
@@ -91,14 +93,15 @@ def test_two_processes_give_what_one_gives(options, history, tmp_path):
 def test_a_process_out_of_memory_ends_all_and_leaves_a_checkpoint(options, history, tmp_path):
     job = [*options, "--steps", "6", "--out", tmp_path / "parts"]
     statuses, written = run_together(2, job, fail_rank="1")
-    assert statuses == [2, 1]
+    assert statuses == [2, 1], written
     assert "another process of this run has failed" in written[0][1]
     assert "no memory left; go on with --resume" in written[1][1]
     assert len(history(tmp_path / "parts")) == 3
 
     whole = [*options, "--steps", "6", "--out", tmp_path / "whole"]
-    assert run_together(2, whole)[0] == [0, 0]
-    assert run_together(2, [*job, "--resume"])[0] == [0, 0]
+    for complete in (whole, [*job, "--resume"]):
+        statuses, written = run_together(2, complete)
+        assert statuses == [0, 0], written
     assert history(tmp_path / "whole") == history(tmp_path / "parts")
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from .any_resolution import any_resolution_layout
 from .fingerprint import CheckpointError, model_fingerprint, projector_tensors
 from .layout import PictureLayout
-from .mapping import Method, TokenMapping, TokenNorm
+from .mapping import Conditioning, Method, TokenMapping, TokenNorm
 from .position_code import PositionCode
 from .windows import Grid, WindowKind
 
@@ -90,6 +90,7 @@ class CompressorConfig(_Frozen):
     windows: WindowKind
     position_code: PositionCode
     token_norm: TokenNorm
+    conditioning: Conditioning = "none"
     positions: Positions
     hidden_size: int = Field(gt=0)
     key_dim: int = Field(gt=0)
@@ -110,6 +111,7 @@ class CompressorConfig(_Frozen):
             windows=mapping.windows,
             position_code=mapping.code,
             token_norm=mapping.token_norm,
+            conditioning=mapping.conditioning,
             hidden_size=mapping.hidden_size,
             key_dim=mapping.key_dim,
             **rest,
@@ -124,6 +126,7 @@ class CompressorConfig(_Frozen):
             windows=self.windows,
             code=self.position_code,
             token_norm=self.token_norm,
+            conditioning=self.conditioning,
         )
 
 

@@ -14,15 +14,16 @@ from metacompress_kernels import (
     project_tokens,
 )
 
+from .derived_tensors import DerivedTensors
 from .position_code import PositionCode, projected_position_code
-from .window_tensors import packed_windows, window_tensor
+from .window_tensors import budget_features, packed_windows, window_tensor
 from .windows import Grid, WindowKind, compressed_grid, pooling_grid
 
 Method = Literal["row_softmax", "competing"]
 TokenNorm = Literal["none", "layer_norm"]
+Conditioning = Literal["none", "budget"]
 
 _NORM_EPS = 1e-5
-_KEPT_GRIDS = 16
 
 
 class TokenMapping(nn.Module):
@@ -30,10 +31,12 @@ class TokenMapping(nn.Module):
 
     Z is X, normalised per token if asked, plus a position code; the values stay X. With
     `method="competing"` the outputs first compete for every token, and a learned direction `u`
-    weighs token j by `exp(k_j . u)`.
+    weighs token j by `exp(k_j . u)`. With `conditioning="budget"` a query q becomes
+    `q (1 + f S) + f T`, with `f = (b, b^2)` and `b = ln(10 m / n)`: one mapping for all budgets may
+    look for other things where an output stands for more of the picture.
 
     `Wq = Wk ~ N(0, 1 / D)` at the start, so the scores are positive semi-definite and P starts as
-    soft local pooling; `calibrate_beta` sets how soft.
+    soft local pooling; `calibration.calibrate_beta` sets how soft.
 
     Args:
         hidden_size: D, channels of a visual token.
@@ -43,9 +46,10 @@ class TokenMapping(nn.Module):
         code: position code added to Z.
         token_norm: `layer_norm` keeps content and place comparable, whatever the projector's scale;
             `none` is the paper's.
+        conditioning: `budget` lets queries depend on m / n; `none` is the paper's.
 
-    Source: arXiv 2603.21701, equations in the section "Method"; competing form, 2-D windows and
-    the normalisation are this project's.
+    Source: arXiv 2603.21701, equations in the section "Method"; competing form, 2-D windows,
+    normalisation and conditioning are this project's.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class TokenMapping(nn.Module):
         windows: WindowKind = "2d",
         code: PositionCode = "sinusoidal_2d",
         token_norm: TokenNorm = "layer_norm",
+        conditioning: Conditioning = "none",
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
@@ -65,17 +70,24 @@ class TokenMapping(nn.Module):
         self.windows: WindowKind = windows
         self.code: PositionCode = code
         self.token_norm: TokenNorm = token_norm
+        self.conditioning: Conditioning = conditioning
         projection = torch.randn(hidden_size, key_dim) * hidden_size**-0.5
         self.query_projection = nn.Parameter(projection)
         self.key_projection = nn.Parameter(projection.clone())
         self.beta = nn.Parameter(torch.ones(key_dim))
         self.token_direction = nn.Parameter(torch.zeros(key_dim)) if self.competing else None
-        self._kept: dict[Grid, tuple[Tensor, Tensor, Tensor]] = {}
-        self._kept_state: tuple[object, ...] = ()
+        # S and T above; at zero, where they start, the budget changes nothing.
+        self.budget_scale = nn.Parameter(torch.zeros(2, key_dim)) if self.conditioned else None
+        self.budget_shift = nn.Parameter(torch.zeros(2, key_dim)) if self.conditioned else None
+        self._derived = DerivedTensors()
 
     @property
     def competing(self) -> bool:
         return self.method == "competing"
+
+    @property
+    def conditioned(self) -> bool:
+        return self.conditioning == "budget"
 
     def forward(self, x: Tensor, grid: Grid, retention_ratio: float) -> Tensor:
         """Compress every picture of a batch.
@@ -131,7 +143,7 @@ class TokenMapping(nn.Module):
 
     def _packed(self, x: Tensor, grid: Grid, compressed: tuple[Grid | None, ...]) -> Tensor:
         """Outputs of all pictures one after another; None for a picture that gets none."""
-        queries, keys, token_bias = self._project(x, grid)
+        queries, keys, token_bias = self._project(x, grid, compressed)
         windows = packed_windows(grid, compressed, self.windows, x.device)
         return compress_tokens_ragged(
             x.flatten(0, 1),
@@ -160,7 +172,7 @@ class TokenMapping(nn.Module):
         compressed = compressed_grid(grid, retention_ratio, self.windows)
         if compressed.num_tokens == grid.num_tokens:
             return torch.eye(grid.num_tokens, device=x.device).expand(x.shape[0], -1, -1)
-        queries, keys, token_bias = self._project(x, grid)
+        queries, keys, token_bias = self._project(x, grid, (compressed,))
         windows, grid_cols = self._windows(grid, compressed, x.device)
         return compression_weights(
             pool_windows(queries, windows, grid_cols),
@@ -171,7 +183,7 @@ class TokenMapping(nn.Module):
         )
 
     def _compress(self, x: Tensor, grid: Grid, compressed: Grid) -> Tensor:
-        queries, keys, token_bias = self._project(x, grid)
+        queries, keys, token_bias = self._project(x, grid, (compressed,))
         windows, grid_cols = self._windows(grid, compressed, x.device)
         return compress_tokens(
             x,
@@ -184,10 +196,13 @@ class TokenMapping(nn.Module):
             competing=self.competing,
         )
 
-    def _project(self, x: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _project(
+        self, x: Tensor, grid: Grid, compressed: tuple[Grid | None, ...]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Queries and keys of all tokens, `[B, N, Dc]` each, and the bias `[B, N]`.
 
         Queries are pooled after their projection, which is linear: one pass over X gives both.
+        `compressed` has the outputs of all pictures, or of each.
         """
         weight, code, column_sum = self._projection(grid)
         eps = _NORM_EPS if self.token_norm == "layer_norm" else None
@@ -197,32 +212,32 @@ class TokenMapping(nn.Module):
         ]
         projected = parts[0] if len(parts) == 1 else torch.cat(parts)
         queries, keys = torch.split(projected, self.key_dim, dim=-1)
+        queries = self._conditioned_queries(queries, grid, compressed)
         if self.token_direction is None:
             return queries, keys, None
         # In fp32: rounded to bf16, the logarithm of a weight would be off by more than all else.
         return queries, keys, keys.float() @ self.token_direction.float()
 
-    def _projection(self, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
-        """`W = [Wq | Wk]` `[D, 2 Dc]`, the projected position code `[N, 2 Dc]`, W's sums over D.
+    def _conditioned_queries(
+        self, queries: Tensor, grid: Grid, compressed: tuple[Grid | None, ...]
+    ) -> Tensor:
+        if self.budget_scale is None or self.budget_shift is None:
+            return queries
+        of_scale, of_shift = self.budget_scale, self.budget_shift
 
-        Without gradients they are kept until a parameter changes: a server needs the same ones for
-        every picture, and making them takes as many launches as the mapping itself.
-        """
-        parameters = (self.query_projection, self.key_projection)
-        if (
-            torch.is_grad_enabled()
-            or torch.compiler.is_compiling()
-            or any(parameter.is_inference() for parameter in parameters)  # have no version
-        ):
-            return self._fresh_projection(grid)
-        state = tuple((p.data_ptr(), p._version, p.dtype, p.device) for p in parameters)
-        if state != self._kept_state or len(self._kept) >= _KEPT_GRIDS:
-            self._kept, self._kept_state = {}, state
-        if grid not in self._kept:
-            self._kept[grid] = self._fresh_projection(grid)
-        return self._kept[grid]
+        def make() -> tuple[Tensor, ...]:  # [B, 1, Dc] each, or of one budget for all [1, 1, Dc]
+            features = budget_features(grid, compressed, of_scale.device)
+            features = features.to(of_scale.dtype).unsqueeze(1)
+            return 1 + features @ of_scale, features @ of_shift
 
-    def _fresh_projection(self, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+        scale, shift = self._derived.get((grid, compressed), self, make)
+        return torch.addcmul(shift.to(queries.dtype), queries, scale.to(queries.dtype))
+
+    def _projection(self, grid: Grid) -> tuple[Tensor, ...]:
+        """`W = [Wq | Wk]` `[D, 2 Dc]`, the projected position code `[N, 2 Dc]`, W's sums over D."""
+        return self._derived.get(grid, self, lambda: self._fresh_projection(grid))
+
+    def _fresh_projection(self, grid: Grid) -> tuple[Tensor, ...]:
         weight = torch.cat([self.query_projection, self.key_projection], dim=1)
         code = projected_position_code(grid, weight, self.code)
         # Without gradients of their own: the operation's are those of the formula without sums.
@@ -246,54 +261,3 @@ def _one_by_one(x: Tensor) -> bool:
     so a picture's bits never depend on those beside it. Kernels for CUDA only choose their blocks
     by the size of the batch."""
     return x.shape[0] > 1 and not x.is_cuda and not torch.is_grad_enabled()
-
-
-@torch.no_grad()
-def window_mass(mapping: TokenMapping, x: Tensor, grid: Grid, retention_ratio: float) -> float:
-    """The share of its weight that a row of P keeps inside its own pooling window, on average.
-
-    Args as `TokenMapping.forward`. Returns a number in (0, 1].
-    """
-    weights = mapping.weights(x, grid, retention_ratio)
-    compressed = compressed_grid(grid, retention_ratio, mapping.windows)
-    windows = window_tensor(grid, compressed, mapping.windows, x.device)
-    source = pooling_grid(grid, compressed, mapping.windows)
-    one_hot = torch.eye(grid.num_tokens, device=x.device).unsqueeze(0)
-    inside = pool_windows(one_hot, windows, source.cols) > 0
-    return float((weights * inside).sum(dim=-1).mean())
-
-
-@torch.no_grad()
-def calibrate_beta(
-    mapping: TokenMapping,
-    x: Tensor,
-    grid: Grid,
-    retention_ratio: float,
-    target_mass: float = 0.7,
-) -> float:
-    """Set every entry of beta so that rows start with about `target_mass` inside their windows.
-
-    The right value depends on the projector's outputs, so it is searched on real embeddings: a
-    sharper softmax keeps more mass in the window only as long as a window's own tokens are those
-    most like its average.
-
-    Args:
-        mapping: changed in place.
-        x: `[B, N, D]` visual tokens of some pictures.
-        grid, retention_ratio: as in `TokenMapping.forward`.
-        target_mass: in (0, 1); 0.5 to 0.9 is where training starts well.
-
-    Returns:
-        The mass reached, by the softest rows that reach the target; where none do, by the softest
-        that come within 0.02 of the best.
-    """
-
-    def mass_at(beta: float) -> float:
-        mapping.beta.fill_(beta)
-        return window_mass(mapping, x, grid, retention_ratio)
-
-    betas = torch.logspace(-2, 3, 61).tolist()
-    masses = [mass_at(beta) for beta in betas]
-    goal = min(target_mass, max(masses) - 0.02)
-    softest = next(beta for beta, mass in zip(betas, masses, strict=True) if mass >= goal)
-    return mass_at(softest)

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,6 +72,35 @@ def packed_windows(
             _int32(ranges, device),
             _int32(cols, device),
         )
+
+
+def budget_features(
+    grid: Grid, compressed: tuple[Grid | None, ...], device: torch.device
+) -> Tensor:
+    """`(b, b^2)` with `b = ln(10 m / n)`, 0 at a tenth, of each budget: `[B, 2]` float32.
+
+    Zero where a picture gets no outputs.
+    """
+    if torch.compiler.is_compiling():
+        return _budget_features(grid, compressed, device)
+    return _kept_budget_features(grid, compressed, device)
+
+
+@functools.lru_cache(maxsize=256)
+def _kept_budget_features(
+    grid: Grid, compressed: tuple[Grid | None, ...], device: torch.device
+) -> Tensor:
+    with torch.inference_mode(mode=False):
+        return _budget_features(grid, compressed, device)
+
+
+def _budget_features(
+    grid: Grid, compressed: tuple[Grid | None, ...], device: torch.device
+) -> Tensor:
+    budgets = [
+        math.log(10 * small.num_tokens / grid.num_tokens) if small else 0.0 for small in compressed
+    ]
+    return torch.tensor([[b, b * b] for b in budgets], dtype=torch.float32, device=device)
 
 
 def _int32(numbers: Sequence[object], device: torch.device) -> Tensor:

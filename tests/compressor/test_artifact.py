@@ -75,10 +75,13 @@ def edit(folder, **changes):
 
 @pytest.mark.parametrize("method", ["row_softmax", "competing"])
 @pytest.mark.parametrize("windows", ["1d", "2d"])
-def test_round_trip_keeps_the_bits(tmp_path, config, method, windows):
-    mapping = TokenMapping(16, 8, method=method, windows=windows, token_norm="none")
-    torch.nn.init.normal_(mapping.query_projection)
-    config = config.model_copy(update={"method": method, "windows": windows, "token_norm": "none"})
+@pytest.mark.parametrize("conditioning", ["none", "budget"])
+def test_round_trip_keeps_the_bits(tmp_path, config, method, windows, conditioning):
+    form = {"method": method, "windows": windows, "conditioning": conditioning}
+    mapping = TokenMapping(16, 8, token_norm="none", **form)
+    for parameter in mapping.parameters():
+        torch.nn.init.normal_(parameter)
+    config = config.model_copy(update={**form, "token_norm": "none"})
     written = save_artifact(tmp_path / "artifact", mapping, config)
     artifact = load_artifact(tmp_path / "artifact")
     assert artifact.config == written
@@ -95,6 +98,11 @@ def test_digest_names_weights_and_configuration(folder, config):
     second = load_artifact(folder).digest
     save_artifact(folder, config.build_mapping(), config)
     assert len({first, second, load_artifact(folder).digest}) == 3
+
+
+def test_an_artifact_from_before_conditioning_has_none(folder):
+    edit(folder, conditioning=None)
+    assert not load_artifact(folder).mapping.conditioned
 
 
 @pytest.mark.parametrize("name", ["config.json", "compressor.safetensors"])

@@ -1,26 +1,34 @@
 """What the mapping owes: rows of P are distributions, one picture never touches another."""
 
 import itertools
+import math
 
 import pytest
 import torch
 
 from metacompress_compressor import mapping as mapping_module
-from metacompress_compressor.mapping import TokenMapping, calibrate_beta, window_mass
-from metacompress_compressor.windows import Grid, num_compressed_tokens
+from metacompress_compressor.calibration import calibrate_beta, window_mass
+from metacompress_compressor.mapping import TokenMapping
+from metacompress_compressor.windows import Grid, compressed_grid, num_compressed_tokens
+from metacompress_kernels import pool_windows
 
 GRID = Grid(6, 8)
 FORMS = list(itertools.product(["row_softmax", "competing"], ["1d", "2d"]))
 
 
-def make_mapping(method="row_softmax", windows="2d", **options):
+def make_mapping(method="row_softmax", windows="2d", conditioning="budget", **options):
     torch.manual_seed(0)
-    mapping = TokenMapping(16, 8, method=method, windows=windows, **options)
+    mapping = TokenMapping(
+        16, 8, method=method, windows=windows, conditioning=conditioning, **options
+    )
     with torch.no_grad():
         mapping.query_projection += 0.1 * torch.randn(16, 8)
         mapping.beta.normal_(2.0, 0.5)
         if mapping.token_direction is not None:
             mapping.token_direction.normal_()
+        if mapping.conditioned:
+            mapping.budget_scale.normal_(0.0, 0.2)
+            mapping.budget_shift.normal_(0.0, 0.2)
     return mapping
 
 
@@ -160,6 +168,7 @@ def test_what_is_kept_for_serving_follows_the_parameters(pictures):
         lambda: mapping.query_projection.mul_(2),
         lambda: mapping.load_state_dict(make_mapping().state_dict()),
         lambda: mapping.key_projection.neg_(),
+        lambda: mapping.budget_scale.add_(0.1),
         mapping.double,
     )
     with torch.no_grad():
@@ -207,3 +216,27 @@ def test_pictures_with_budgets_of_their_own_equal_each_alone(pictures, method, w
 def test_a_batch_of_budgets_needs_one_for_each_picture(pictures):
     with pytest.raises(ValueError, match="3 pictures, but 2 ratios"):
         make_mapping().compress_each(pictures, GRID, [0.2, 0.2])
+
+
+def test_the_budget_conditions_queries_as_the_formula_says(pictures):
+    mapping, ratio = make_mapping(), 0.3
+    m = num_compressed_tokens(GRID, ratio, "2d")
+    b = math.log(10 * m / GRID.num_tokens)
+    f = torch.tensor([b, b * b])
+    plain = make_mapping(conditioning="none")
+    queries, keys, _ = plain._project(pictures, GRID, (None,))
+    windows, grid_cols = plain._windows(GRID, compressed_grid(GRID, ratio, "2d"), pictures.device)
+    queries = queries * (1 + f @ mapping.budget_scale) + f @ mapping.budget_shift
+    scores = pool_windows(queries, windows, grid_cols) * plain.beta @ keys.mT / math.sqrt(8)
+    expected = torch.softmax(scores, dim=-1)
+    torch.testing.assert_close(mapping.weights(pictures, GRID, ratio), expected)
+    assert not torch.allclose(expected, plain.weights(pictures, GRID, ratio), atol=1e-3)
+
+
+def test_conditioning_at_its_start_changes_nothing(pictures):
+    mapping, plain = make_mapping(), make_mapping(conditioning="none")
+    with torch.no_grad():
+        mapping.budget_scale.zero_()
+        mapping.budget_shift.zero_()
+    assert torch.equal(mapping(pictures, GRID, 0.3), plain(pictures, GRID, 0.3))
+    assert [name for name, _ in plain.named_parameters() if name.startswith("budget")] == []

@@ -167,6 +167,7 @@ def _form(config: CompressorConfig, training: Mapping[str, Any]) -> str:
         f"{config.windows} windows",
         f"{config.position_code} code",
         f"token norm {config.token_norm}",
+        f"conditioning {config.conditioning}",
         f"{config.positions} positions",
         f"trained at {budgets}",
     ]
@@ -189,6 +190,7 @@ _FORM_FIELDS = {
     "windows",
     "position_code",
     "token_norm",
+    "conditioning",
     "positions",
     "key_dim",
     "trained_retention_ratios",

@@ -89,6 +89,7 @@ def job_from(args: argparse.Namespace) -> TrainJob:
         windows=args.windows,
         position_code=args.position_code or _CODE_OF_WINDOWS[args.windows],
         token_norm=args.token_norm,
+        conditioning=args.conditioning,
         positions=args.positions,
         key_dim=args.key_dim,
         steps=args.steps,
@@ -198,6 +199,7 @@ def _add_mapping(parser: argparse.ArgumentParser) -> None:
         help="code added to the tokens that are compared (default: that of the windows)",
     )
     _option(group, "--token-norm", "token_norm", "of those tokens", ("none", "layer_norm"))
+    _option(group, "--conditioning", "conditioning", "of queries", ("none", "budget"))
     _option(group, "--positions", "positions", "places in the LLM", ("kept", "contiguous"))
     _option(group, "--key-dim", "key_dim", "channels of queries and keys")
 

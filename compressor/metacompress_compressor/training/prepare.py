@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from metacompress_compressor.adapters import Adapter, EncodedDialogue, load_adapter
-from metacompress_compressor.mapping import TokenMapping, calibrate_beta
+from metacompress_compressor.calibration import calibrate_beta
+from metacompress_compressor.mapping import TokenMapping
 from metacompress_compressor.picture_mapping import split_parts
 
 from .answers import with_teacher_answers
@@ -142,6 +143,7 @@ def _initial_mapping(
         windows=settings.windows,
         code=settings.position_code,
         token_norm=settings.token_norm,
+        conditioning=settings.conditioning,
     ).to(adapter.device)
     layouts = corpus.features.layouts
     alike = [row for row, layout in enumerate(layouts) if layout == layouts[0]]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from metacompress_compressor.artifact import Positions
-from metacompress_compressor.mapping import Method, TokenNorm
+from metacompress_compressor.mapping import Conditioning, Method, TokenNorm
 from metacompress_compressor.position_code import PositionCode
 from metacompress_compressor.windows import WindowKind
 
@@ -24,7 +24,7 @@ class TrainSettings:
         retention_range: draw from all of this range as well, evenly in the logarithm; None for the
             ratios alone.
         budgets_per: whether a batch draws one budget for all its dialogues, or each its own.
-        method, windows, position_code, token_norm, key_dim: the form of the mapping.
+        method, windows, position_code, token_norm, conditioning, key_dim: the form of the mapping.
         positions: where the outputs stand in the language model.
         steps, batch_size: batches, and dialogues in each.
         learning_rate: of the projections, AdamW, warm-up then cosine.
@@ -49,6 +49,7 @@ class TrainSettings:
     windows: WindowKind = "2d"
     position_code: PositionCode = "sinusoidal_2d"
     token_norm: TokenNorm = "layer_norm"
+    conditioning: Conditioning = "budget"
     positions: Positions = "kept"
     key_dim: int = 128
     steps: int = 1000

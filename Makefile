@@ -69,4 +69,4 @@ pin-base:
 train-compressor: install
 	$(BIN)/python -m metacompress_compressor.scenes --seed 1 --count 2500 --turns 10 --out runs/train
 	$(BIN)/python -m metacompress_compressor.scenes --seed 1001 --count 500 --turns 5 --out runs/held-out
-	$(BIN)/metacompress train --model compressor/metacompress_compressor/embedded/model --data runs/train --eval-data runs/held-out --out runs/compressor --retention 0.1 0.1 0.1 0.05 0.2 0.3 0.5 --steps 600 --batch-size 16 --cache-teacher $(ARGS)
+	$(BIN)/metacompress train --model compressor/metacompress_compressor/embedded/model --data runs/train --eval-data runs/held-out --out runs/compressor --retention 0.1 0.1 0.1 0.05 0.05 0.05 0.2 0.3 0.5 --steps 1800 --batch-size 16 --cache-teacher --seed 1 $(ARGS)

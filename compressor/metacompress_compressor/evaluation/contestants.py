@@ -169,6 +169,7 @@ def _form(config: CompressorConfig, training: Mapping[str, Any]) -> str:
         f"token norm {config.token_norm}",
         f"conditioning {config.conditioning}",
         f"{config.positions} positions",
+        f"key dim {config.key_dim}",
         f"trained at {budgets}",
     ]
     told = {key: value for key, value in training.items() if key != "seed"}

@@ -30,8 +30,8 @@ def test_compressors_are_named_after_their_folders(make_artifact):
     assert (one.label, two.label) == ("one", "two")
     assert one.settings["artifact_digest"] != two.settings["artifact_digest"]
     assert two.form == (
-        "row softmax, 1d windows, sinusoidal_2d code, token norm layer_norm, kept positions, "
-        "trained at 0.25, steps 5, column_weight 0.3"
+        "row softmax, 1d windows, sinusoidal_2d code, token norm layer_norm, conditioning none, "
+        "kept positions, key dim 8, trained at 0.25, steps 5, column_weight 0.3"
     )
     assert two.settings["training"] == {"steps": 5, "column_weight": 0.3, "seed": 1}
     with pytest.raises(ArtifactError, match="is taken"):

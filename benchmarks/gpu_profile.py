@@ -182,12 +182,12 @@ def _record(
         "rounds": len(turns),
     }
     ttft = quantiles([one.ttft_s for one in turns])
-    # On a busy machine a short answer may come in one piece.
+    # None where a busy machine delivers every answer in one piece.
     gaps = [gap for one in turns for gap in one.gaps_s]
     metrics: dict[str, Any] = {
         "ttft_s": ttft,
         "e2e_s": quantiles([one.total_s for one in turns]),
-        "itl_s": statistics.median(gaps or [0.0]),
+        "itl_s": statistics.median(gaps) if gaps else None,
         "ttft_ratio": quantiles(ratios),
         "first_turn_flops": cost.first_turn_flops,
         "first_turn_flops_per_s": cost.first_turn_flops / ttft["p50"],

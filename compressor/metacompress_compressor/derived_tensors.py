@@ -31,8 +31,10 @@ class DerivedTensors:
         ):
             return make()
         state = tuple((p.data_ptr(), p._version, p.dtype, p.device) for p in parameters)
-        if state != self._state or len(self._kept) >= _MOST_KEPT:
+        if state != self._state:
             self._kept, self._state = {}, state
         if key not in self._kept:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
             self._kept[key] = make()
         return self._kept[key]

@@ -81,22 +81,6 @@ def budget_features(
 
     Zero where a picture gets no outputs.
     """
-    if torch.compiler.is_compiling():
-        return _budget_features(grid, compressed, device)
-    return _kept_budget_features(grid, compressed, device)
-
-
-@functools.lru_cache(maxsize=256)
-def _kept_budget_features(
-    grid: Grid, compressed: tuple[Grid | None, ...], device: torch.device
-) -> Tensor:
-    with torch.inference_mode(mode=False):
-        return _budget_features(grid, compressed, device)
-
-
-def _budget_features(
-    grid: Grid, compressed: tuple[Grid | None, ...], device: torch.device
-) -> Tensor:
     budgets = [
         math.log(10 * small.num_tokens / grid.num_tokens) if small else 0.0 for small in compressed
     ]

@@ -199,7 +199,13 @@ def _add_mapping(parser: argparse.ArgumentParser) -> None:
         help="code added to the tokens that are compared (default: that of the windows)",
     )
     _option(group, "--token-norm", "token_norm", "of those tokens", ("none", "layer_norm"))
-    _option(group, "--conditioning", "conditioning", "of queries", ("none", "budget"))
+    _option(
+        group,
+        "--conditioning",
+        "conditioning",
+        "what queries depend on besides the picture",
+        ("none", "budget"),
+    )
     _option(group, "--positions", "positions", "places in the LLM", ("kept", "contiguous"))
     _option(group, "--key-dim", "key_dim", "channels of queries and keys")
 

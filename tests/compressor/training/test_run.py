@@ -47,6 +47,17 @@ def test_learns_to_imitate_the_full_model(train, history, tmp_path, method, wind
     assert config.position_code == f"sinusoidal_{windows}"
 
 
+def test_conditioning_is_learned_where_it_is_asked_for(train, tmp_path):
+    for conditioning in ("budget", "none"):
+        out = tmp_path / conditioning
+        train(out, "--conditioning", conditioning, "--retention", "0.25", "0.5")
+        assert load_artifact(out).config.conditioning == conditioning
+    learned = weights(tmp_path / "budget")
+    assert learned["budget_scale"].any()
+    assert learned["budget_shift"].any()
+    assert learned.keys() - weights(tmp_path / "none").keys() == {"budget_scale", "budget_shift"}
+
+
 def test_the_artifact_records_the_run(train, tmp_path, tiny_llava, dialogue_folder):
     result = train(tmp_path, "--eval-data", str(dialogue_folder), "--seed", "7")
     assert result.finished
